@@ -1,0 +1,185 @@
+"""The event on the wire, the names of the queues, and the range of offsets that a run works on."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from dicom_pipeline.errors import PermanentError
+
+SCHEMA: Final = 1
+
+STORAGE_QUEUE: Final = "storage_queue"
+INDEX_QUEUE: Final = "index_queue"
+TRANSCODE_QUEUE: Final = "transcode_queue"
+LOG_QUEUE: Final = "log_queue"
+DEAD_LETTER_QUEUE: Final = "dead_letter_queue"
+
+FAN_OUT: Final = (STORAGE_QUEUE, INDEX_QUEUE, TRANSCODE_QUEUE, LOG_QUEUE)
+"""Every new object's event goes to each of these."""
+
+ALL_QUEUES: Final = (*FAN_OUT, DEAD_LETTER_QUEUE)
+
+PHASES: Final = 1024
+"""``row_version = version * PHASES + phase``: room for the stages' later words on a receipt."""
+
+
+class TransferStatus:
+    """What ``transfer_status`` says (the words of the original system's table)."""
+
+    PENDING: Final = "Pending"
+    NO_NEED: Final = "NoNeedTransfer"
+    SUCCESS: Final = "Success"
+    FAILED: Final = "Failed"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One receipt of one object. The same schema goes to every queue, as JSON in UTF-8.
+
+    The first twenty fields are the columns of ``dicom_object_meta``, in their order.
+    """
+
+    trace_id: str
+    """UUIDv7 of the receipt."""
+    worker_node_id: str
+    """The receiver process that took the object."""
+    tenant_id: str
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    file_size: int
+    """Bytes of the whole Part 10 file."""
+    file_path: str
+    """Relative to the storage root, with forward slashes."""
+    transfer_syntax_uid: str
+    number_of_frames: int | None
+    created_time: str
+    """When the object was received: UTC, ISO 8601 with microseconds."""
+    series_uid_hash: int
+    study_uid_hash: int
+    accession_number: str
+    target_ts: str | None
+    """Transfer syntax of the rendition, once it is decided."""
+    study_date: str | None
+    """``YYYY-MM-DD``; None when the object has no valid StudyDate."""
+    transfer_status: str
+    """One of `TransferStatus`."""
+    source_ip: str
+    source_ae: str
+
+    version: int
+    """µs since the epoch from the receiver's hybrid logical clock."""
+    phase: int = 0
+    """0 for the receipt itself; a stage's later word about it counts up."""
+    attempt: int = 0
+    """0 for the first conversion; each backfill counts up."""
+    digest: str
+    """SHA-256 (hex) of the transfer syntax UID and the data set bytes, without group 0002."""
+    file_name: str
+    sop_class_uid: str
+    duplicate_of: str | None = None
+    """Trace id of the receipt that stored these very bytes before."""
+    findings: tuple[str, ...] = ()
+    """What was odd about the object, e.g. ``SOPInstanceUID: component with a leading zero``."""
+    schema: int = SCHEMA
+
+    @property
+    def row_version(self) -> int:
+        """What rows are ordered by: a smaller one never overwrites a greater one."""
+        return row_version(self.version, self.phase)
+
+    @property
+    def key(self) -> str:
+        """The message key: all events of one object of one tenant keep their order."""
+        return f"{self.tenant_id}/{self.sop_uid}"
+
+    def topics(self) -> tuple[str, ...]:
+        """Where this receipt goes: a duplicate is only logged."""
+        return (LOG_QUEUE,) if self.duplicate_of else FAN_OUT
+
+
+def row_version(version: int, phase: int) -> int:
+    """The order of rows: by receipt, then by the stages' words about it."""
+    if not 0 <= phase < PHASES:
+        raise ValueError(f"phase {phase} is outside 0..{PHASES - 1}")
+    return version * PHASES + phase
+
+
+def uid_hash(uid: str) -> int:
+    """First 8 bytes of the SHA-256 of a UID, big-endian, signed: fits a BIGINT."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big", signed=True)
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that a stage could not process, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    code: str
+    """Stable: ``unreadable_event`` or ``file_missing``."""
+    reason: str
+    value: bytes
+    """The message as it was (base64 in the JSON)."""
+    trace_id: str | None = None
+    schema: int = SCHEMA
+
+
+class UnreadableEventError(PermanentError):
+    """A message is not an `Event` of a schema that this version knows."""
+
+
+_event_decoder = msgspec.json.Decoder(Event)
+_dead_letter_decoder = msgspec.json.Decoder(DeadLetter)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Event | DeadLetter) -> bytes:
+    """The JSON of a message."""
+    return _encoder.encode(message)
+
+
+def decode_event(value: bytes) -> Event:
+    """The event in ``value``.
+
+    Raises:
+        UnreadableEventError: the JSON is broken, a field is missing or of another type, or the schema
+            number is unknown.
+    """
+    try:
+        event = _event_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableEventError(f"not an event: {error}") from error
+    if event.schema != SCHEMA:
+        raise UnreadableEventError(
+            f"event schema {event.schema} is unknown to this version, which reads {SCHEMA}: "
+            "upgrade the stages before the receivers"
+        )
+    return event
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """The dead letter in ``value`` (written by this package only)."""
+    return _dead_letter_decoder.decode(value)
+
+
+class OffsetRange(msgspec.Struct, frozen=True, order=True):
+    """The half-open range ``[start, end)`` of one partition of one topic: what a run works on."""
+
+    topic: str
+    topic_id: str
+    """Changes when a topic is deleted and created again, so that old offsets are not reused."""
+    partition: int
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.start}-{self.end}"
+
+    def run_key(self, attempt: int) -> str:
+        """Identifies one attempt at this range among all runs."""
+        return f"{self.topic_id}:{self.partition}:{self.start}-{self.end}#{attempt}"

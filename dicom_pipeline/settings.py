@@ -1,0 +1,136 @@
+"""Every setting of the product: environment variables, or the file `.env`, choose them.
+
+URLs choose adapters; numbers bound work. ``docs/configuration.md`` lists them all, and a test
+compares that page with this module.
+"""
+
+import os
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """One immutable set of settings. A field's name in capitals is its environment variable."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    # Where things lie
+    dicom_pipeline_home: Path = Path(".dicom-pipeline")
+    """Folder of everything the embedded stack writes."""
+    storage_root: Path | None = None
+    """Folder of the original objects. Default: `storage` in the home folder."""
+    rendition_root: Path | None = None
+    """Folder of the renditions. Default: `renditions` in the home folder."""
+    peers_file: Path | None = None
+    """TOML file of peers: tenants, networks, AE titles. Default: `peers.toml` in the home folder."""
+
+    # Systems, by URL. Empty: the embedded default in the home folder
+    event_log_url: str = ""
+    """Event log. Default: SQLite file `events.db`."""
+    catalog_url: str = ""
+    """Catalog: storage records, study index, renditions. Default: SQLite file `catalog.db`."""
+    warehouse_url: str = ""
+    """Warehouse: metadata, tag tables, conversion records. Default: SQLite file `warehouse.db`."""
+    event_log_partitions: Positive = 1
+    """Partitions of each queue when it is created (embedded event log)."""
+    event_log_retention_hours: Positive = 168
+    """Messages older than this may leave the event log once every stage has passed them."""
+
+    # Receiver
+    receiver_host: str = "127.0.0.1"
+    """Address the receiver listens on."""
+    receiver_port: int = Field(default=11112, ge=0, le=65535)
+    """TCP port the receiver listens on; 0 takes a free one."""
+    receiver_ae_title: str = Field(default="DICOM_PIPELINE", min_length=1, max_length=16)
+    """The receiver's own AE title."""
+    receiver_max_associations: Positive = 32
+    """Associations at a time; the next one is rejected as transient (local limit exceeded)."""
+    receiver_max_pdu_bytes: int = Field(default=131072, ge=4096)
+    """Largest PDU that the receiver accepts."""
+    receiver_network_timeout_seconds: float = Field(default=60, gt=0)
+    """An association without a word for this long is aborted."""
+    receiver_min_free_bytes: int = Field(default=1 << 30, ge=0)
+    """Below this free space on the storage root new objects are refused with A700."""
+    receiver_private_transfer_syntaxes: tuple[str, ...] = ()
+    """Further transfer syntax UIDs to accept (a JSON list)."""
+    worker_node_id: str = Field(
+        default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$"
+    )
+    """Names this receiver process in events and its outbox. Default: the host name."""
+
+    # Streams: how messages become runs
+    stream_tick_seconds: Positive = 5
+    """Shortest time between two looks at a queue (the sensor daemon's own floor is 5 s)."""
+    stream_range_messages: Positive = 1000
+    """Messages of a range while the queue is short."""
+    stream_range_messages_max: Positive = 20000
+    """Messages of a range when the backlog is long."""
+    stream_range_bytes_max: Positive = 2 << 30
+    """Bytes of objects in one range of the transcode queue."""
+    stream_ranges_in_flight: Positive = 2
+    """Ranges of one partition that wait or run at a time."""
+    stream_max_attempts: Positive = 8
+    """Attempts at a range that fails for an unknown reason, before it waits for an operator."""
+    stream_backoff_seconds: float = Field(default=5, ge=0)
+    """Pause before the second attempt at a range; doubles with each further one."""
+    stream_backoff_max_seconds: float = Field(default=300, ge=0)
+    """Longest pause between two attempts."""
+
+    # Work inside a run
+    worker_processes: Positive = Field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that parse headers and decode pixels, per run. Default: the machine's cores."""
+    worker_memory_bytes: Positive = 4 << 30
+    """Address space of each of these processes."""
+    index_seconds_per_object: float = Field(default=20, gt=0)
+    """Time limit for reading the header of one object."""
+    rendition_seconds_per_object: float = Field(default=300, gt=0)
+    """Time limit for deciding, converting and verifying one object."""
+
+    # Outside
+    ui_host: str = "127.0.0.1"
+    """Address of the Dagster UI started by `up` and `demo`."""
+    ui_port: int = Field(default=3000, ge=0, le=65535)
+    """Port of the Dagster UI; 0 takes a free one."""
+    log_format: Literal["text", "json"] = "text"
+    """Form of the log lines."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log lines that are written."""
+
+    @cached_property
+    def home(self) -> Path:
+        """The home folder, absolute, so that processes started elsewhere mean the same one."""
+        return self.dicom_pipeline_home.absolute()
+
+    @property
+    def storage(self) -> Path:
+        """Root of the original objects."""
+        return (self.storage_root or self.home / "storage").absolute()
+
+    @property
+    def renditions(self) -> Path:
+        """Root of the renditions."""
+        return (self.rendition_root or self.home / "renditions").absolute()
+
+    @property
+    def peers(self) -> Path:
+        """The file of peers; it need not exist."""
+        return (self.peers_file or self.home / "peers.toml").absolute()
+
+    @property
+    def outbox(self) -> Path:
+        """This receiver process's outbox: always on a local disk."""
+        return self.home / "outbox" / f"{self.worker_node_id}.db"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance folder."""
+        return self.home / "dagster"
