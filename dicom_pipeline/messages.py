@@ -144,8 +144,8 @@ def decode_event(value: bytes) -> Event:
     """The event in ``value``.
 
     Raises:
-        UnreadableEventError: the JSON is broken, a field is missing or of another type, or the schema
-            number is unknown.
+        UnreadableEventError: the JSON is broken, a field is missing or of another type, or the
+            schema number is unknown.
     """
     try:
         event = _event_decoder.decode(value)

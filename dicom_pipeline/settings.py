@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     rendition_root: Path | None = None
     """Folder of the renditions. Default: `renditions` in the home folder."""
     peers_file: Path | None = None
-    """TOML file of peers: tenants, networks, AE titles. Default: `peers.toml` in the home folder."""
+    """TOML file of peers: tenants, networks, AE titles. Default: `peers.toml` in the home."""
 
     # Systems, by URL. Empty: the embedded default in the home folder
     event_log_url: str = ""

@@ -1,0 +1,86 @@
+"""The port of the catalog: storage records, the study index and renditions."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
+
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.settings import Settings
+
+Row = Mapping[str, object]
+"""A row: column name to text, integer, float or None."""
+
+
+class IndexedObject(NamedTuple):
+    """What the index stage knows of one object: a row for each level of the study index.
+
+    Each row holds the columns of `imaging.tag_columns` plus ``tenant_id``, ``trace_id``,
+    ``row_version`` and ``findings``; ``instance`` also has ``file_path`` and ``file_size``.
+    """
+
+    patient: Row
+    study: Row
+    series: Row
+    instance: Row
+
+
+class AbandonedRange(NamedTuple):
+    """A range that waits for an operator, because its attempts ran out or cannot help."""
+
+    offsets: OffsetRange
+    attempts: int
+    reason: str
+    run_id: str
+
+
+class Catalog(Protocol):
+    """Every write is one transaction, idempotent, and ordered by ``(row_version, trace_id)``.
+
+    Calls raise `TransientError` while the database is away or locked.
+    """
+
+    def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
+        """Upsert rows of ``storage_record`` and insert missing patient, study and series rows.
+
+        Skeleton rows hold keys and parents only (``instance`` is not written) and never change
+        a row that is there.
+        """
+
+    def index(self, objects: Sequence[IndexedObject]) -> None:
+        """Upsert instances and their parents; recount every old and new parent concerned."""
+
+    def record_renditions(self, renditions: Sequence[Row]) -> None:
+        """Upsert rows of ``rendition``."""
+
+    def abandon(self, abandoned: AbandonedRange) -> None:
+        """Write down a range that waits for an operator."""
+
+    def recovered(self, offsets: OffsetRange) -> None:
+        """A run over this range has succeeded: it waits for nobody any more."""
+
+    def abandoned(self, topic: str | None = None) -> list[AbandonedRange]:
+        """The ranges that wait for an operator, of one topic or of all."""
+
+    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
+        """Rows of a SELECT with ``:name`` parameters."""
+
+    def migrate(self) -> list[str]:
+        """Apply the migrations that are missing and return their names."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """The catalog that ``CATALOG_URL`` chooses; the embedded one when it is empty."""
+    from dicom_pipeline.catalog.sql import SqlCatalog  # noqa: PLC0415 - not for the receiver
+
+    if settings.catalog_url:
+        raise ConfigurationError(
+            "CATALOG_URL: only the embedded catalog is available; leave the setting empty"
+        )
+    return SqlCatalog(f"sqlite:///{settings.home / 'catalog.db'}")
