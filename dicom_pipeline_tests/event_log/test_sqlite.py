@@ -1,0 +1,139 @@
+"""What only the embedded event log promises."""
+
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+
+from dicom_pipeline.errors import (
+    ConfigurationError,
+    PermanentError,
+    RangeGoneError,
+    TransientError,
+)
+from dicom_pipeline.event_log import Message, open_event_log
+from dicom_pipeline.event_log import sqlite as adapter
+from dicom_pipeline.event_log.sqlite import SqliteEventLog
+from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.settings import Settings
+
+TOPIC = "storage_queue"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def log(path):
+    with SqliteEventLog(path, busy_seconds=0.05) as log:
+        log.create_topics([TOPIC], 1)
+        yield log
+
+
+def whole(log):
+    return OffsetRange(TOPIC, log.topic_id(TOPIC), 0, *log.watermarks(TOPIC)[0])
+
+
+def test_the_settings_choose_it_by_default(tmp_path):
+    settings = Settings(_env_file=None, dicom_pipeline_home=tmp_path / "home", event_log_url="")
+    with open_event_log(settings) as log:
+        log.create_topics([TOPIC], settings.event_log_partitions)
+    assert (tmp_path / "home" / "events.db").is_file()
+
+
+def test_every_commit_waits_for_the_disk(log):
+    with log._reading() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_lock_held_too_long_is_transient_and_names_the_file(log, path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError, match=r"events\.db: database is locked: another proc"):
+            log.publish([Message(TOPIC, "k", b"")])
+        other.execute("ROLLBACK")
+    log.publish([Message(TOPIC, "k", b"")])
+
+
+def test_readers_do_not_wait_for_a_writer(log, path):
+    log.publish([Message(TOPIC, "k", b"1")])
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert [r.value for r in log.read(whole(log))] == [b"1"]
+
+
+def test_a_failed_batch_leaves_no_message_behind(log):
+    with pytest.raises(sqlite3.IntegrityError):
+        log.publish([Message(TOPIC, "k", b"1"), Message(TOPIC, "k", None)])
+    log.publish([Message(TOPIC, "k", b"2")])
+    assert [(r.offset, r.value) for r in log.read(whole(log))] == [(0, b"2")]
+
+
+def test_a_reader_overtaken_by_retention_says_so(log, monkeypatch):
+    monkeypatch.setattr(adapter, "_READ_CHUNK", 2)
+    log.publish([Message(TOPIC, "k", b"") for _ in range(6)])
+    records = log.read(whole(log))
+    assert next(records).offset == 0
+    log.trim(TOPIC, 0, 5)
+    assert next(records).offset == 1
+    with pytest.raises(RangeGoneError, match="5 of 6 messages"):
+        next(records)
+
+
+def test_a_hole_in_the_log_is_reported_not_skipped(log, path):
+    log.publish([Message(TOPIC, "k", b"") for _ in range(3)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute('DELETE FROM message WHERE "offset" = 1')
+    with pytest.raises(PermanentError, match="1 messages of storage_queue:0:0-3 are missing"):
+        list(log.read(whole(log)))
+
+
+def test_a_long_trim_is_cut_into_short_transactions(log, monkeypatch):
+    monkeypatch.setattr(adapter, "_TRIM_CHUNK", 2)
+    log.publish([Message(TOPIC, "k", b"") for _ in range(7)])
+    assert log.trim(TOPIC, 0, 5) == 5
+    assert [r.offset for r in log.read(whole(log))] == [5, 6]
+
+
+def test_a_file_that_is_no_database_is_not_touched(path):
+    path.write_bytes(b"an important text\n" * 100)
+    with pytest.raises(PermanentError, match=r"events\.db: .*no SQLite database"):
+        SqliteEventLog(path)
+    assert path.read_bytes().startswith(b"an important text")
+
+
+def test_a_file_of_a_newer_version_is_refused(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(ConfigurationError, match="has schema 9, this version knows 1"):
+        SqliteEventLog(path)
+
+
+def test_a_home_that_cannot_be_made_is_a_wrong_setting(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="choose another home folder"):
+        SqliteEventLog(tmp_path / "file" / "events.db")
+
+
+def test_a_missing_mount_is_transient(path):
+    path.mkdir()
+    with pytest.raises(TransientError, match="unable to open database file"):
+        SqliteEventLog(path)
+
+
+def test_connections_of_finished_threads_are_closed(log):
+    for _ in range(5):
+        thread = threading.Thread(target=log.watermarks, args=(TOPIC,))
+        thread.start()
+        thread.join()
+    assert len(log._connections) <= 2
+
+
+def test_closing_twice_is_harmless(path):
+    log = SqliteEventLog(path)
+    log.close()
+    log.close()
