@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     stream_backoff_max_seconds: float = Field(default=300, ge=0)
     """Longest pause between two attempts."""
 
+    dagster_run_retention_days: Positive = 30
+    """Finished runs older than this leave Dagster's database."""
+
     # Work inside a run
     worker_processes: Positive = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that parse headers and decode pixels, per run. Default: the machine's cores."""

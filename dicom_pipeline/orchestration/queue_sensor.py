@@ -1,0 +1,190 @@
+"""The sensor of a queue: each tick turns what is waiting into runs over offset ranges."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import dagster as dg
+
+from dicom_pipeline import streams
+from dicom_pipeline.catalog import AbandonedRange, Catalog
+from dicom_pipeline.clock import wall_clock_us
+from dicom_pipeline.errors import TransientError
+from dicom_pipeline.event_log import EventLog
+from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.orchestration.keys import queue_key
+from dicom_pipeline.orchestration.range_runs import (
+    FAILURE_TAG,
+    PERMANENT,
+    TRANSIENT,
+    range_run_request,
+)
+from dicom_pipeline.orchestration.resources import Pipeline
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.stages import Stage
+from dicom_pipeline.streams import Ledger, Limits, Plan, RunState
+
+_RUN_KEY_TAG: Final = "dagster/run_key"
+
+_STATES: Final = {
+    dg.DagsterRunStatus.SUCCESS: RunState.SUCCEEDED,
+    dg.DagsterRunStatus.FAILURE: RunState.FAILED_UNKNOWN,
+    dg.DagsterRunStatus.CANCELED: RunState.CANCELED,
+    dg.DagsterRunStatus.STARTED: RunState.RUNNING,
+    dg.DagsterRunStatus.CANCELING: RunState.RUNNING,
+}
+"""Every other status is `RunState.WAITING`."""
+
+_FAILURES: Final = {
+    TRANSIENT: RunState.FAILED_TRANSIENT,
+    PERMANENT: RunState.FAILED_PERMANENT,
+}
+
+Cut = Callable[[EventLog, Settings], Callable[[OffsetRange], int]]
+"""Makes the function that shortens a planned range (returns its new end)."""
+
+
+def queue_sensor(
+    stage: Stage, job: dg.UnresolvedAssetJobDefinition, cut: Cut | None = None
+) -> dg.SensorDefinition:
+    """The sensor that plans ranges of the stage's queue and requests runs of its job."""
+
+    @dg.sensor(
+        name=stage.sensor_name,
+        job=job,
+        minimum_interval_seconds=Settings().stream_tick_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Turns what waits in {stage.queue} into runs, a range of offsets each.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, pipeline: Pipeline
+    ) -> dg.SensorResult | dg.SkipReason:
+        settings = pipeline.settings()
+        try:
+            with pipeline.event_log() as log, pipeline.catalog() as catalog:
+                plan = _plan(context, stage, log, settings, cut)
+                _write_down(context, stage, log, catalog, plan)
+                return dg.SensorResult(
+                    run_requests=_run_requests(stage, plan),
+                    cursor=plan.ledger.encode(),
+                    asset_events=_queue_events(stage, log, catalog, plan),
+                )
+        except TransientError as error:
+            return dg.SkipReason(f"{stage.queue}: {error}")
+
+    return sensor
+
+
+def _plan(
+    context: dg.SensorEvaluationContext,
+    stage: Stage,
+    log: EventLog,
+    settings: Settings,
+    cut: Cut | None,
+) -> Plan:
+    topic_id = log.topic_id(stage.queue)
+    ledger = Ledger.decode(context.cursor) if context.cursor else Ledger(topic_id=topic_id)
+    return streams.plan(
+        ledger,
+        stage.queue,
+        topic_id,
+        log.watermarks(stage.queue),
+        run_states(context.instance, streams.run_keys(ledger, stage.queue)),
+        wall_clock_us(),
+        _limits(settings),
+        cut(log, settings) if cut else None,
+    )
+
+
+def _write_down(
+    context: dg.SensorEvaluationContext, stage: Stage, log: EventLog, catalog: Catalog, plan: Plan
+) -> None:
+    """Tell the operator of ranges that wait, and ordinary Kafka tools how far the stage is."""
+    for offsets, attempts, reason in plan.abandoned:
+        catalog.abandon(AbandonedRange(offsets, attempts, reason, ""))
+        context.log.error("%s waits for an operator: %s", offsets, reason)
+    for partition, offset in streams.committed(plan.ledger).items():
+        log.commit(stage.consumer_group, stage.queue, partition, offset)
+
+
+def _run_requests(stage: Stage, plan: Plan) -> list[dg.RunRequest]:
+    return [
+        range_run_request(stage.name, stage.job_name, request.offsets, request.attempt)
+        for request in plan.requests
+    ]
+
+
+def run_states(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, RunState]:
+    """The state of the run behind each run key; a key without a run is left out.
+
+    A re-executed run carries the key of its parent: one success is enough, else the newest counts.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    records = instance.get_run_records(dg.RunsFilter(tags={_RUN_KEY_TAG: wanted}))
+    states: dict[str, RunState] = {}
+    for record in records:  # newest first
+        run = record.dagster_run
+        state = run_state(run)
+        if state is RunState.SUCCEEDED or run.tags[_RUN_KEY_TAG] not in states:
+            states[run.tags[_RUN_KEY_TAG]] = state
+    return states
+
+
+def run_state(run: dg.DagsterRun) -> RunState:
+    """What the ledger should make of a run."""
+    state = _STATES.get(run.status, RunState.WAITING)
+    if state is RunState.FAILED_UNKNOWN:
+        return _FAILURES.get(run.tags.get(FAILURE_TAG, ""), state)
+    return state
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        range_messages=settings.stream_range_messages,
+        range_messages_max=settings.stream_range_messages_max,
+        in_flight=settings.stream_ranges_in_flight,
+        max_attempts=settings.stream_max_attempts,
+        backoff_us=int(settings.stream_backoff_seconds * 1_000_000),
+        backoff_max_us=int(settings.stream_backoff_max_seconds * 1_000_000),
+    )
+
+
+def _queue_events(
+    stage: Stage, log: EventLog, catalog: Catalog, plan: Plan
+) -> list[dg.AssetMaterialization]:
+    """The queue's figures as a point of its plots, when something has moved."""
+    if not (plan.requests or plan.finished or plan.abandoned):
+        return []
+    figures = queue_figures(stage, log, catalog, plan.ledger)
+    planned = sum(len(request.offsets) for request in plan.requests)
+    return [
+        dg.AssetMaterialization(
+            queue_key(stage.queue), metadata={"planned_messages": planned, **figures}
+        )
+    ]
+
+
+def queue_figures(
+    stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger
+) -> dict[str, int | float]:
+    """Lag in messages and seconds, and the high watermark, over all partitions.
+
+    A message counts until the run over it has succeeded.
+    """
+    watermarks = log.watermarks(stage.queue)
+    abandoned = [one.offsets for one in catalog.abandoned(stage.queue)]
+    lag = sum(streams.lag(ledger, watermarks, abandoned).values())
+    oldest = [
+        stamp
+        for partition, offset in streams.oldest_unprocessed(ledger, watermarks, abandoned).items()
+        if (stamp := log.timestamp(stage.queue, partition, offset)) is not None
+    ]
+    seconds = max(0, wall_clock_us() - min(oldest)) / 1_000_000 if oldest else 0.0
+    return {
+        "lag_messages": lag,
+        "lag_seconds": round(seconds, 3),
+        "outstanding_ranges": len(ledger.outstanding),
+        "abandoned_ranges": len(abandoned),
+        "high_watermark": sum(mark.high for mark in watermarks.values()),
+    }
