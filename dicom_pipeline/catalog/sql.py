@@ -1,0 +1,139 @@
+"""The catalog in a SQL database, through SQLAlchemy Core."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.dialects import sqlite
+
+from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
+from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
+from dicom_pipeline.columns import Row
+from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.sql_engine import SqlDatabase
+from dicom_pipeline.sql_tables import insert_missing, upsert
+
+_PARENT_LEVELS = (
+    ("patient", tables.PATIENT, tables.PATIENT_COLUMNS),
+    ("study", tables.STUDY, tables.STUDY_COLUMNS),
+    ("series", tables.SERIES, tables.SERIES_COLUMNS),
+)
+
+_OLDEST = {"row_version": 0}
+"""What a skeleton row starts with, so that the index stage's word is always newer."""
+
+
+class SqlCatalog:
+    """See `catalog.Catalog`. ``url`` is SQLAlchemy's, e.g. ``sqlite:////var/lib/catalog.db``."""
+
+    def __init__(self, url: str) -> None:
+        self._database = SqlDatabase(url, "catalog")
+
+    def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
+        columns = tables.STORAGE_RECORD_COLUMNS
+        rows = columns.newest(columns.complete(records))
+        parents = [
+            (
+                table,
+                spec.newest(
+                    spec.complete({**getattr(skeleton, level), **_OLDEST} for skeleton in skeletons)
+                ),
+            )
+            for level, table, spec in _PARENT_LEVELS
+        ]
+        with self._database.write() as connection:
+            upsert(connection, tables.STORAGE_RECORD, rows)
+            for table, missing in parents:
+                insert_missing(connection, table, missing)
+
+    def index(self, objects: Sequence[IndexedObject]) -> None:
+        # Also a row that is too old to be stored has its parents written and counted, so that
+        # the order in which the versions of an object come makes no difference.
+        every = tables.INSTANCE_COLUMNS.complete(item.instance for item in objects)
+        instances = tables.INSTANCE_COLUMNS.newest(every)
+        parents = [
+            (table, spec.newest(spec.complete(getattr(item, level) for item in objects)))
+            for level, table, spec in _PARENT_LEVELS
+        ]
+        with self._database.write() as connection:
+            concerned = present_parents(connection, instances)
+            concerned.update(parents_of(row) for row in every)
+            for table, rows in parents:
+                upsert(connection, table, rows)
+            upsert(connection, tables.INSTANCE, instances)
+            recount(connection, concerned)
+
+    def record_renditions(self, renditions: Sequence[Row]) -> None:
+        columns = tables.RENDITION_COLUMNS
+        rows = columns.newest(columns.complete(renditions))
+        with self._database.write() as connection:
+            upsert(connection, tables.RENDITION, rows)
+
+    def abandon(self, abandoned: AbandonedRange) -> None:
+        table = tables.ABANDONED_RANGE
+        offsets = abandoned.offsets
+        insert = sqlite.insert(table).values(
+            topic_id=offsets.topic_id,
+            partition_id=offsets.partition,
+            start_offset=offsets.start,
+            end_offset=offsets.end,
+            topic=offsets.topic,
+            attempts=abandoned.attempts,
+            reason=abandoned.reason,
+            run_id=abandoned.run_id,
+        )
+        statement = insert.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: insert.excluded[name] for name in ("attempts", "reason", "run_id")},
+            where=insert.excluded.attempts >= table.c.attempts,
+        )
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def recovered(self, offsets: OffsetRange) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(tables.ABANDONED_RANGE).where(*_within(offsets)))
+
+    def abandoned(self, topic: str | None = None) -> list[AbandonedRange]:
+        table = tables.ABANDONED_RANGE
+        statement = select(table).order_by(*table.primary_key.columns)
+        if topic is not None:
+            statement = statement.where(table.c.topic == topic)
+        with self._database.read() as connection:
+            return [
+                AbandonedRange(
+                    OffsetRange(
+                        row.topic, row.topic_id, row.partition_id, row.start_offset, row.end_offset
+                    ),
+                    row.attempts,
+                    row.reason,
+                    row.run_id,
+                )
+                for row in connection.execute(statement)
+            ]
+
+    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
+        return self._database.query(sql, parameters)
+
+    def migrate(self) -> list[str]:
+        return self._database.migrate()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _within(offsets: OffsetRange) -> tuple[ColumnElement[bool], ...]:
+    """The ranges that ``offsets`` contains, itself among them."""
+    columns = tables.ABANDONED_RANGE.c
+    return (
+        columns.topic_id == offsets.topic_id,
+        columns.partition_id == offsets.partition,
+        columns.start_offset >= offsets.start,
+        columns.end_offset <= offsets.end,
+    )

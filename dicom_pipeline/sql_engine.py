@@ -1,0 +1,169 @@
+"""One SQL database behind SQLAlchemy: transactions, migrations, and errors in our own terms."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
+from dicom_pipeline.migrations import Migration, load_migrations, pending
+
+_BUSY_TIMEOUT_MS: Final = 30_000
+_READ_ONLY: Final = "read_only"
+_PRIMARY_CODE: Final = 0xFF
+"""The low byte of an extended SQLite result code."""
+
+_SQLITE_TRANSIENT: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+_CREATE_SCHEMA_MIGRATION: Final = """
+CREATE TABLE IF NOT EXISTS schema_migration (
+    number     INTEGER NOT NULL PRIMARY KEY,
+    name       VARCHAR(128) NOT NULL,
+    checksum   VARCHAR(64) NOT NULL,
+    applied_at VARCHAR(32) NOT NULL
+)
+"""
+_RECORD_MIGRATION: Final = text(
+    "INSERT INTO schema_migration (number, name, checksum, applied_at)"
+    " VALUES (:number, :name, :checksum, :applied_at)"
+)
+
+
+class SqlDatabase:
+    """A database by its URL; ``purpose`` (``catalog``, ``warehouse``) names it in errors.
+
+    Errors never carry SQL parameters: they hold patient data.
+    """
+
+    def __init__(self, url: str, purpose: str) -> None:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite" or not parsed.database:
+            raise ConfigurationError(
+                f"{purpose}: {parsed.render_as_string()} is not the URL of a SQLite file"
+            )
+        self._name = f"{purpose} {parsed.render_as_string()}"
+        self._purpose = purpose
+        self._folder = Path(parsed.database).parent
+        self._engine = create_engine(parsed, hide_parameters=True)
+        event.listen(self._engine, "connect", _set_up_sqlite)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        self._reader = self._engine.execution_options(**{_READ_ONLY: True})
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that may write; it holds the write lock from its start.
+
+        Raises:
+            TransientError: the database is locked, away, or its disk is full.
+            PermanentError: the database refused what it was told.
+        """
+        with self._in_our_terms(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that sees one state of the database and is refused every write."""
+        with self._in_our_terms(), self._reader.begin() as connection:
+            yield connection
+
+    def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
+        """Rows of a SELECT with ``:name`` parameters; a statement that writes is refused."""
+        with self.read() as connection:
+            result = connection.execute(text(sql), dict(parameters))
+            return [dict(row) for row in result.mappings()]
+
+    def migrate(self) -> list[str]:
+        """Apply the missing migrations of this purpose and return their names.
+
+        All in one transaction: two processes may call this at once, and a migration that fails
+        leaves nothing behind.
+
+        Raises:
+            ConfigurationError: see `migrations.pending`.
+        """
+        migrations = load_migrations(self._engine.dialect.name, self._purpose)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TransientError(f"{self._name}: cannot create its folder: {error}") from error
+        with self.write() as connection:
+            return _apply(connection, migrations)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _in_our_terms(self) -> Iterator[None]:
+        try:
+            yield
+        except StatementError as error:
+            raise self._error(error.orig or error) from error.orig
+        except SQLAlchemyError as error:
+            raise PermanentError(f"{self._name}: {type(error).__name__}: {error}") from None
+        except (OverflowError, UnicodeEncodeError) as error:
+            # Raised by the driver while it binds a value; UnicodeEncodeError quotes the text.
+            raise PermanentError(
+                f"{self._name}: a value does not fit its column ({type(error).__name__})"
+            ) from None
+
+    def _error(self, cause: BaseException) -> PipelineError:
+        code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        message = f"{self._name}: {cause}"
+        if code in _SQLITE_TRANSIENT:
+            return TransientError(message)
+        if "no such table" in str(cause):
+            return PermanentError(f"{message}: run `dicom-pipeline migrate`")
+        return PermanentError(message)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver's own transaction control begins too late for what is read before a write
+    # (SQLAlchemy, "Serializable isolation / Savepoints / Transactional DDL"): see _begin_sqlite.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # A run that reports success takes its range off the ledger, so its rows must survive a
+    # loss of power: NORMAL would not sync the write-ahead log at commit.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = bool(connection.get_execution_options().get(_READ_ONLY))
+    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _apply(connection: Connection, migrations: list[Migration]) -> list[str]:
+    connection.exec_driver_sql(_CREATE_SCHEMA_MIGRATION)
+    rows = connection.execute(text("SELECT number, checksum FROM schema_migration"))
+    missing = pending(migrations, {row.number: row.checksum for row in rows})
+    for migration in missing:
+        for statement in migration.statements():
+            connection.exec_driver_sql(statement)
+        connection.execute(
+            _RECORD_MIGRATION,
+            {
+                "number": migration.number,
+                "name": migration.name,
+                "checksum": migration.checksum,
+                "applied_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+    return [migration.name for migration in missing]

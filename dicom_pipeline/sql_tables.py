@@ -1,0 +1,77 @@
+"""Tables for SQLAlchemy, and the one upsert: ordered, idempotent, independent of the order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    tuple_,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeEngine
+
+from dicom_pipeline.columns import ColumnType, Row, TableColumns
+
+_TYPES: Final[Mapping[ColumnType, type[TypeEngine[Any]]]] = {
+    str: Text,
+    int: BigInteger,
+    float: Double,
+    bool: SmallInteger,
+}
+_COUNTS: Final = "counts"
+
+
+def make_table(columns: TableColumns, metadata: MetaData, counts: Sequence[str] = ()) -> Table:
+    """The table of ``columns``, and of ``counts``: integers that the database derives itself."""
+    return Table(
+        columns.name,
+        metadata,
+        *(
+            Column(
+                column.name,
+                _TYPES[column.type],
+                primary_key=column.name in columns.key,
+                nullable=not column.required and column.default is None,
+            )
+            for column in columns.columns
+        ),
+        *(Column(name, BigInteger, nullable=False, info={_COUNTS: True}) for name in counts),
+    )
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert ``rows``, or update the row of the same key unless it is newer.
+
+    "Newer" is a greater ``(row_version, trace_id)``. Each row has every column but the counts.
+    """
+    if not rows:
+        return
+    insert = sqlite.insert(table)
+    keys = list(table.primary_key.columns)
+    statement = insert.on_conflict_do_update(
+        index_elements=keys,
+        set_={
+            column.name: insert.excluded[column.name]
+            for column in table.columns
+            if not column.primary_key and not column.info.get(_COUNTS)
+        },
+        where=tuple_(insert.excluded.row_version, insert.excluded.trace_id)
+        >= tuple_(table.c.row_version, table.c.trace_id),
+    )
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert those of ``rows`` whose key is not there; change nothing that is."""
+    if not rows:
+        return
+    keys = list(table.primary_key.columns)
+    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, [dict(row) for row in rows])

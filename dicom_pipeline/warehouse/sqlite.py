@@ -1,0 +1,49 @@
+"""The embedded warehouse: one SQLite file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from sqlalchemy import MetaData, Table
+
+from dicom_pipeline.columns import Row
+from dicom_pipeline.errors import PermanentError
+from dicom_pipeline.sql_engine import SqlDatabase
+from dicom_pipeline.sql_tables import make_table, upsert
+from dicom_pipeline.warehouse.columns import TABLES
+
+_metadata = MetaData()
+_TABLES: Final[Mapping[str, Table]] = {
+    name: make_table(columns, _metadata) for name, columns in TABLES.items()
+}
+
+
+class SqliteWarehouse:
+    """See `warehouse.Warehouse`. A load needs no label here: to load again changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = SqlDatabase(f"sqlite:///{path}", "warehouse")
+
+    def load(self, table: str, rows: Sequence[Row], label: str) -> int:
+        if table not in TABLES:
+            raise PermanentError(f"load {label}: the warehouse has no table {table}")
+        columns = TABLES[table]
+        completed = columns.complete(rows)
+        with self._database.write() as connection:
+            upsert(connection, _TABLES[table], columns.newest(completed))
+        return len(completed)
+
+    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
+        return self._database.query(sql, parameters)
+
+    def migrate(self) -> list[str]:
+        return self._database.migrate()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

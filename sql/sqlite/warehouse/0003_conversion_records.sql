@@ -1,0 +1,25 @@
+-- One row per object that could not be shown: why, with which library, and whether a backfill may
+-- help. A later success turns the row into `recovered`. Written by the rendition stage.
+CREATE TABLE dicom_conversion_record (
+    tenant_id           TEXT    NOT NULL, -- which customer: part of every key
+    sop_uid             TEXT    NOT NULL, -- SOPInstanceUID
+    stage               TEXT    NOT NULL, -- which stage failed
+    trace_id            TEXT    NOT NULL, -- UUIDv7 of the receipt this row was written from
+    row_version         INTEGER NOT NULL, -- version * 1024 + phase: an older one never overwrites a newer one
+    study_uid           TEXT,             -- StudyInstanceUID
+    series_uid          TEXT,             -- SeriesInstanceUID
+    sop_class_uid       TEXT,             -- SOPClassUID
+    transfer_syntax_uid TEXT,             -- TransferSyntaxUID of the file
+    error_code          TEXT,             -- stable code, NULL once recovered
+    reason              TEXT,             -- what the library or the rule said
+    library             TEXT,             -- the codec library that failed, if one did
+    library_version     TEXT,
+    retryable           INTEGER,          -- 1: another attempt may help
+    attempt             INTEGER NOT NULL, -- 0: first conversion, each backfill counts up
+    state               TEXT    NOT NULL, -- failed or recovered
+    created_time        TEXT,             -- when it was received, UTC, ISO 8601 with µs
+    PRIMARY KEY (tenant_id, sop_uid, stage),
+    CHECK (state IN ('failed', 'recovered'))
+) STRICT;
+
+CREATE INDEX conversion_record_by_state ON dicom_conversion_record (state, error_code);
