@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format lock clean
+.PHONY: help setup system-packages demo test test-fast lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,10 +22,15 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 setup: $(VENV)/.installed ## make the virtual environment from requirements.lock
 
-demo: setup ## run the whole flow on this machine with real DICOM objects
+SYSTEM_PACKAGES := storescu=dcmtk
+
+system-packages:
+	@scripts/system-packages $(SYSTEM_PACKAGES)
+
+demo: setup system-packages ## run the whole flow on this machine with real DICOM objects
 	@$(BIN)/dicom-pipeline demo
 
-test: setup ## all tests
+test: setup system-packages ## all tests
 	$(PYTEST) $(ARGS)
 
 test-fast: setup ## the tests that start no service
