@@ -14,7 +14,7 @@ from dicom_pipeline.orchestration.range_runs import (
 )
 from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.stages import INDEX
-from dicom_pipeline.stages.index import Indexer
+from dicom_pipeline.stages.index import open_indexer
 from dicom_pipeline.warehouse import IMAGE, PATIENT, SERIES, STUDY
 
 INSTANCE = catalog_key("instance")
@@ -61,7 +61,7 @@ def index(
         pipeline.event_log() as log,
         pipeline.catalog() as catalog,
         pipeline.warehouse() as warehouse,
-        Indexer(settings, pipeline.peers(), catalog, warehouse) as indexer,
+        open_indexer(settings, pipeline.peers(), catalog, warehouse) as indexer,
     ):
         report = work_on_range(context, offsets, log, catalog, indexer.index)
     others = [key for key in TABLES if key != INSTANCE]

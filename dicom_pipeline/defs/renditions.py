@@ -18,7 +18,7 @@ from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import RENDITIONS
 from dicom_pipeline.stages.budget import cut_by_bytes
-from dicom_pipeline.stages.renditions import Renderer
+from dicom_pipeline.stages.renditions import open_renderer
 from dicom_pipeline.warehouse import CONVERSION_RECORD
 
 RENDITION = catalog_key("rendition")
@@ -55,7 +55,7 @@ def renditions(
         pipeline.event_log() as log,
         pipeline.catalog() as catalog,
         pipeline.warehouse() as warehouse,
-        Renderer(pipeline.settings(), log, catalog, warehouse) as renderer,
+        open_renderer(pipeline.settings(), log, catalog, warehouse) as renderer,
     ):
         report = work_on_range(context, offsets, log, catalog, renderer.render)
     yield from range_results(offsets, report, RENDITION, RECORDS)

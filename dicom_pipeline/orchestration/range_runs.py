@@ -1,6 +1,6 @@
 """A run over one offset range: its configuration, its tags, its metadata and its checks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -138,9 +138,7 @@ def range_results(
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
-def range_metadata(
-    offsets: OffsetRange, report: RangeReport
-) -> dict[str, dg.MetadataValue[object] | int | float | str]:
+def range_metadata(offsets: OffsetRange, report: RangeReport) -> Mapping[str, str | int | float]:
     """Counts and identifiers only: no patient data goes into Dagster's database."""
     return {
         "range": str(offsets),

@@ -1,8 +1,9 @@
 """The tag index: the header of each object, as rows of the study index and the tag tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from dicom_pipeline.catalog import Catalog, IndexedObject, Row
 from dicom_pipeline.imaging.tag_columns import IMAGE, PATIENT, SERIES, STUDY, TagColumn
@@ -44,30 +45,23 @@ def read_header(header: Header) -> TagRecord | TaskFailure:
 
 
 class Indexer:
-    """Indexes batches of events with one pool of worker processes."""
+    """Indexes batches of events with a pool of worker processes."""
 
     def __init__(
-        self, settings: Settings, peers: Peers, catalog: Catalog, warehouse: Warehouse
+        self,
+        storage_root: Path,
+        peers: Peers,
+        catalog: Catalog,
+        warehouse: Warehouse,
+        pool: LimitedPool[Header, TagRecord | TaskFailure],
     ) -> None:
-        self._storage_root = settings.storage
+        self._storage_root = storage_root
         self._peers = peers
         self._catalog = catalog
         self._warehouse = warehouse
-        self._pool = LimitedPool(
-            read_header,
-            processes=settings.worker_processes,
-            memory_bytes=settings.worker_memory_bytes,
-            seconds=settings.index_seconds_per_object,
-        )
+        self._pool = pool
 
-    def __enter__(self) -> Self:
-        self._pool.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.__exit__(*exception)
-
-    def index(self, received: Sequence[Received], *, label: str) -> StageResult:
+    def index(self, received: Sequence[Received], label: str) -> StageResult:
         """Read the header of each event's file and write its rows."""
         missing = [one for one in received if file_is_missing(self._storage_root, one.event)]
         lost = {one.offset for one in missing}
@@ -94,6 +88,20 @@ class Indexer:
             locate(self._storage_root, event.file_path),
             self._peers.character_set(event.source_ae, event.tenant_id),
         )
+
+
+@contextmanager
+def open_indexer(
+    settings: Settings, peers: Peers, catalog: Catalog, warehouse: Warehouse
+) -> Iterator[Indexer]:
+    """An indexer whose worker processes end with the context."""
+    with LimitedPool(
+        read_header,
+        processes=settings.worker_processes,
+        memory_bytes=settings.worker_memory_bytes,
+        seconds=settings.index_seconds_per_object,
+    ) as pool:
+        yield Indexer(settings.storage, peers, catalog, warehouse, pool)
 
 
 def indexed_rows(event: Event, result: TagRecord | TaskFailure) -> Indexed:

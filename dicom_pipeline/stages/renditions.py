@@ -1,9 +1,10 @@
 """Renditions: for every object, the file that a viewer should open, or why there is none."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -36,30 +37,23 @@ def convert(conversion: Conversion) -> Outcome:
 
 
 class Renderer:
-    """Makes renditions for batches of events with one pool of worker processes."""
+    """Makes renditions for batches of events with a pool of worker processes."""
 
     def __init__(
-        self, settings: Settings, log: EventLog, catalog: Catalog, warehouse: Warehouse
+        self,
+        settings: Settings,
+        log: EventLog,
+        catalog: Catalog,
+        warehouse: Warehouse,
+        pool: LimitedPool[Conversion, Outcome],
     ) -> None:
         self._settings = settings
         self._log = log
         self._catalog = catalog
         self._warehouse = warehouse
-        self._pool = LimitedPool(
-            convert,
-            processes=settings.worker_processes,
-            memory_bytes=settings.worker_memory_bytes,
-            seconds=settings.rendition_seconds_per_object,
-        )
+        self._pool = pool
 
-    def __enter__(self) -> Self:
-        self._pool.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._pool.__exit__(*exception)
-
-    def render(self, received: Sequence[Received], *, label: str) -> StageResult:
+    def render(self, received: Sequence[Received], label: str) -> StageResult:
         """Make the renditions, write down what became of each object, and tell the log queue."""
         storage = self._settings.storage
         missing = [one for one in received if file_is_missing(storage, one.event)]
@@ -87,6 +81,20 @@ class Renderer:
             result if isinstance(result, Outcome) else failed_outcome(result)
             for result in self._pool.map(conversions)
         ]
+
+
+@contextmanager
+def open_renderer(
+    settings: Settings, log: EventLog, catalog: Catalog, warehouse: Warehouse
+) -> Iterator[Renderer]:
+    """A renderer whose worker processes end with the context."""
+    with LimitedPool(
+        convert,
+        processes=settings.worker_processes,
+        memory_bytes=settings.worker_memory_bytes,
+        seconds=settings.rendition_seconds_per_object,
+    ) as pool:
+        yield Renderer(settings, log, catalog, warehouse, pool)
 
 
 def phase_of(event: Event) -> int:
