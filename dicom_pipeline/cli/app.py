@@ -1,0 +1,21 @@
+"""The application: one command per module of `commands`, whose work is imported when it runs."""
+
+import typer
+
+from dicom_pipeline.cli.commands import demo, doctor, inspect, migrate, send, status, up
+
+app = typer.Typer(
+    name="dicom-pipeline",
+    help="Receive, queue, index, transcode and analyse medical images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (up, demo, send, status, inspect, migrate, doctor):
+    app.command()(module.command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,145 @@
+"""The programs of the group on one machine, and the files that they need in the home folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from dicom_pipeline.cli.network import answers, free_port, port_is_free, ui_answers
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.supervisor import Part
+
+RECEIVER: Final = "receiver"
+CODE_SERVER: Final = "code-server"
+WEBSERVER: Final = "webserver"
+DAEMON: Final = "daemon"
+
+_INITIALISE_INSTANCE: Final = (
+    "from dagster import DagsterInstance\n"
+    "with DagsterInstance.get() as instance:\n"
+    "    instance.get_runs_count(); instance.all_instigator_state()\n"
+)
+
+
+def receiver_file(settings: Settings) -> Path:
+    """What a listening receiver writes about itself."""
+    return settings.home / "receiver.json"
+
+
+def fixed_ports(settings: Settings) -> Settings:
+    """The settings with free ports in the place of 0, so that a restarted part keeps its own.
+
+    Raises:
+        ConfigurationError: a port is taken.
+    """
+    chosen = {}
+    for name, host in (
+        ("receiver_port", settings.receiver_host),
+        ("ui_port", settings.ui_host),
+    ):
+        port = getattr(settings, name)
+        if port and not port_is_free(host, port):
+            raise ConfigurationError(
+                f"{name.upper()}={port}: another program listens on {host}:{port}; "
+                "stop it, choose another port, or 0 for a free one"
+            )
+        chosen[name] = port or free_port(host)
+    return settings.model_copy(update=chosen)
+
+
+def prepare_dagster_home(settings: Settings, code_server_port: int) -> None:
+    """Write the Dagster instance's folder and the workspace that names the one code server."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_project_file("dagster.yaml"), home / "dagster.yaml")
+    workspace_file(settings).write_text(
+        "# Written by `dicom-pipeline up`: webserver and daemon share one code server.\n"
+        "load_from:\n"
+        "  - grpc_server:\n"
+        f"      host: 127.0.0.1\n      port: {code_server_port}\n"
+        "      location_name: dicom_pipeline\n",
+        encoding="utf-8",
+    )
+    if not (home / "storage").exists():
+        initialise_instance(settings)
+
+
+def initialise_instance(settings: Settings) -> None:
+    """Create the instance's tables once, because two processes on a fresh SQLite home race.
+
+    Raises:
+        ConfigurationError: Dagster cannot use its home.
+    """
+    done = subprocess.run(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", _INITIALISE_INSTANCE],
+        env={**os.environ, "DAGSTER_HOME": str(settings.dagster_home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ConfigurationError(f"Dagster cannot use {settings.dagster_home}: {last}")
+
+
+def workspace_file(settings: Settings) -> Path:
+    """The workspace that webserver and daemon load."""
+    return settings.home / "workspace.yaml"
+
+
+def _project_file(name: str) -> Path:
+    """A file of the project's root: inside the installed package, or beside it in a checkout."""
+    package = Path(str(files("dicom_pipeline")))
+    installed = package / name
+    return installed if installed.is_file() else package.parent / name
+
+
+def parts(settings: Settings, code_server_port: int) -> list[Part]:
+    """The programs of the group. ``settings`` must have fixed ports."""
+    python = sys.executable
+    environment = {
+        "DICOM_PIPELINE_HOME": str(settings.home),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "RECEIVER_PORT": str(settings.receiver_port),
+        "UI_PORT": str(settings.ui_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    workspace = str(workspace_file(settings))
+    receiver_host, receiver_port = settings.receiver_host, settings.receiver_port
+    code_server = ("api", "grpc", "--module-name", "dicom_pipeline.definitions")
+    address = ("--host", "127.0.0.1", "--port", str(code_server_port))
+    location = ("--location-name", "dicom_pipeline")
+    ui = ("--host", settings.ui_host, "--port", str(settings.ui_port))
+    return [
+        Part(
+            RECEIVER,
+            (python, "-m", "receiver"),
+            environment,
+            ready=lambda: (
+                receiver_file(settings).exists() and answers(receiver_host, receiver_port)
+            ),
+        ),
+        Part(
+            CODE_SERVER,
+            (python, "-m", "dagster", *code_server, *address, *location),
+            environment,
+            ready=lambda: answers("127.0.0.1", code_server_port),
+        ),
+        Part(
+            DAEMON,
+            (python, "-m", "dagster._daemon", "run", "--workspace", workspace),
+            environment,
+            after=(CODE_SERVER,),
+        ),
+        Part(
+            WEBSERVER,
+            (python, "-m", "dagster_webserver", "--workspace", workspace, *ui),
+            environment,
+            ready=lambda: ui_answers(settings.ui_host, settings.ui_port),
+            after=(CODE_SERVER,),
+        ),
+    ]

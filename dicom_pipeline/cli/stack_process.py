@@ -1,0 +1,89 @@
+"""The group as a child process: what `demo` and tests use."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from dicom_pipeline.cli.exits import OK
+from dicom_pipeline.cli.stack_info import StackInfo, read_info
+from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.supervisor import STEP_SECONDS
+
+
+class StackProcess:
+    """Starts `up` and knows where it is.
+
+    Args:
+        settings: only ``home`` matters here.
+        environment: settings for the group, as environment variables.
+    """
+
+    def __init__(self, settings: Settings, environment: dict[str, str]) -> None:
+        self._settings = settings
+        self._environment = {"DICOM_PIPELINE_HOME": str(settings.home), **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What `up` says."""
+        return self._settings.home / "logs" / "up.log"
+
+    @property
+    def info(self) -> StackInfo:
+        """Where the group is. It must have been started."""
+        info = read_info(self._settings)
+        if info is None:
+            raise PipelineError(f"the group has ended: {self._said()}")
+        return info
+
+    def start(self) -> None:
+        """Start the group, without waiting for it."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "up"],
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def running(self) -> bool:
+        """Whether the group's process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait_until(self, reached: Callable[[StackInfo], bool], timeout: float) -> StackInfo:
+        """Wait for a state of the group.
+
+        Raises:
+            PipelineError: the group ended or took too long; the message says what it said.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            info = read_info(self._settings)
+            if info is not None and reached(info):
+                return info
+            if not self.running():
+                raise PipelineError(f"the group has ended: {self._said()}")
+            time.sleep(STEP_SECONDS)
+        raise PipelineError(f"not ready after {timeout:.0f} s: {self._said()}")
+
+    def stop(self, grace_seconds: float = 30) -> int:
+        """SIGTERM, and SIGKILL after the grace (its keeper then ends the rest)."""
+        if self._process is None:
+            return OK
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(grace_seconds)
+        self._process.kill()
+        return self._process.wait()
+
+    def _said(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it said nothing (see {self.log.parent})"

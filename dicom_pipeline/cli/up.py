@@ -1,0 +1,100 @@
+"""Running the group in the foreground: the command `up`."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from dicom_pipeline.cli.exits import OK, run
+from dicom_pipeline.cli.migration import migrate
+from dicom_pipeline.cli.network import free_port, reachable
+from dicom_pipeline.cli.stack import fixed_ports, parts, prepare_dagster_home, receiver_file
+from dicom_pipeline.cli.stack_info import StackInfo, addresses, exclusive, info_file
+from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.process_tree import adopt_orphans, run_kept
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.storage import atomic_file
+from dicom_pipeline.supervisor import STEP_SECONDS, Supervisor
+
+START_SECONDS: Final = 120
+"""The group must be ready within this time."""
+
+
+def run_up(settings: Settings) -> int:
+    """The command `up`: returns when it was stopped."""
+    with exclusive(settings.home):
+        return run_kept(lambda: run(lambda: supervise(settings)))
+
+
+def supervise(settings: Settings) -> int:
+    """Migrate, start the group, keep it running until SIGTERM or SIGINT, stop it."""
+    console = Console(soft_wrap=True, highlight=False)
+    adopt_orphans()
+    stopping = _stop_signals()
+    for system, done in migrate(settings):
+        console.print(f"[dim]{system}: {', '.join(done) or 'up to date'}[/]")
+    settings = fixed_ports(settings)
+    code_server_port = free_port("127.0.0.1")
+    receiver_file(settings).unlink(missing_ok=True)
+    prepare_dagster_home(settings, code_server_port)
+    group = Supervisor(
+        parts(settings, code_server_port),
+        settings.home / "logs",
+        say=lambda line: console.print(f"[yellow]{line}[/]"),
+    )
+    try:
+        _keep_running(group, settings, console, stopping)
+    finally:
+        console.print("[dim]stopping …[/]")
+        group.stop()
+        info_file(settings).unlink(missing_ok=True)
+    return OK
+
+
+def _keep_running(
+    group: Supervisor, settings: Settings, console: Console, stopping: Callable[[], bool]
+) -> None:
+    started = time.monotonic()
+    written = None
+    announced = False
+    while not stopping():
+        group.step()
+        info = _describe(group, settings)
+        if info != written:
+            with atomic_file(info_file(settings)) as file:
+                file.write(msgspec.json.format(msgspec.json.encode(info)))
+            written = info
+        if group.ready and not announced:
+            announced = True
+            console.print(addresses(info, time.monotonic() - started))
+        elif not announced and time.monotonic() - started > START_SECONDS:
+            raise PipelineError(
+                f"{', '.join(group.waiting_for())} not ready after {START_SECONDS} s: "
+                f"see the logs in {settings.home / 'logs'}"
+            )
+        time.sleep(STEP_SECONDS)
+
+
+def _describe(group: Supervisor, settings: Settings) -> StackInfo:
+    return StackInfo(
+        pid=os.getpid(),
+        home=str(settings.home),
+        ui=f"http://{reachable(settings.ui_host)}:{settings.ui_port}",
+        receiver_host=reachable(settings.receiver_host),
+        receiver_port=settings.receiver_port,
+        receiver_ae_title=settings.receiver_ae_title,
+        parts=group.pids(),
+        ready=group.ready,
+    )
+
+
+def _stop_signals() -> Callable[[], bool]:
+    """Take SIGTERM and SIGINT as the wish to stop."""
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda caught, _: received.append(caught))
+    return lambda: bool(received)
