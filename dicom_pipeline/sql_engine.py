@@ -1,6 +1,7 @@
 """One SQL database behind SQLAlchemy: transactions, migrations, and errors in our own terms."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineEr
 from dicom_pipeline.migrations import Migration, load_migrations, pending
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_WAL_PAUSE_SECONDS: Final = 0.02
 _READ_ONLY: Final = "read_only"
 _PRIMARY_CODE: Final = 0xFF
 """The low byte of an extended SQLite result code."""
@@ -126,6 +128,8 @@ class SqlDatabase:
     def _error(self, cause: BaseException) -> PipelineError:
         code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
         message = f"{self._name}: {cause}"
+        if code == sqlite3.SQLITE_CANTOPEN:
+            message += ": is its folder there and writable? `dicom-pipeline migrate` creates it"
         if code in _SQLITE_TRANSIENT:
             return TransientError(message)
         if "no such table" in str(cause):
@@ -138,10 +142,29 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # (SQLAlchemy, "Serializable isolation / Savepoints / Transactional DDL"): see _begin_sqlite.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection)
     # A run that reports success takes its range off the ledger, so its rows must survive a
     # loss of power: NORMAL would not sync the write-ahead log at commit.
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Choose the write-ahead log, which the file then keeps.
+
+    Processes that switch a new file at once are told that it is locked without the busy timeout
+    (each holds a lock that another waits for), so the waiting is done here.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

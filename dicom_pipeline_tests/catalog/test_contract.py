@@ -212,10 +212,3 @@ def test_a_query_cannot_write(catalog):
     with pytest.raises(PermanentError):
         catalog.query("DELETE FROM patient")
     catalog.index([indexed()])
-
-
-def test_a_catalog_that_was_not_migrated_says_what_to_do(opener):
-    with opener() as catalog:
-        catalog.migrate()
-        with pytest.raises(PermanentError, match="run `dicom-pipeline migrate`"):
-            catalog.query("SELECT * FROM not_there")
