@@ -10,6 +10,7 @@ from dicom_pipeline.catalog import AbandonedRange, Catalog
 from dicom_pipeline.clock import wall_clock_us
 from dicom_pipeline.errors import TransientError
 from dicom_pipeline.event_log import EventLog
+from dicom_pipeline.lag import queue_figures
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.orchestration.keys import queue_key
 from dicom_pipeline.orchestration.range_runs import (
@@ -65,7 +66,7 @@ def queue_sensor(
                 _write_down(context, stage, log, catalog, plan)
                 return dg.SensorResult(
                     run_requests=_run_requests(stage, plan),
-                    cursor=plan.ledger.encode(),
+                    cursor=streams.encode(plan.ledger),
                     asset_events=_queue_events(stage, log, catalog, plan),
                 )
         except TransientError as error:
@@ -82,15 +83,15 @@ def _plan(
     cut: Cut | None,
 ) -> Plan:
     topic_id = log.topic_id(stage.queue)
-    ledger = Ledger.decode(context.cursor) if context.cursor else Ledger(topic_id=topic_id)
+    ledger = streams.decode(context.cursor)
     return streams.plan(
         ledger,
         stage.queue,
         topic_id,
         log.watermarks(stage.queue),
-        run_states(context.instance, streams.run_keys(ledger, stage.queue)),
+        run_states(context.instance, [one.run_key for one in ledger.attempts(stage.queue)]),
         wall_clock_us(),
-        _limits(settings),
+        Limits.from_settings(settings),
         cut(log, settings) if cut else None,
     )
 
@@ -139,52 +140,16 @@ def run_state(run: dg.DagsterRun) -> RunState:
     return state
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        range_messages=settings.stream_range_messages,
-        range_messages_max=settings.stream_range_messages_max,
-        in_flight=settings.stream_ranges_in_flight,
-        max_attempts=settings.stream_max_attempts,
-        backoff_us=int(settings.stream_backoff_seconds * 1_000_000),
-        backoff_max_us=int(settings.stream_backoff_max_seconds * 1_000_000),
-    )
-
-
 def _queue_events(
     stage: Stage, log: EventLog, catalog: Catalog, plan: Plan
 ) -> list[dg.AssetMaterialization]:
     """The queue's figures as a point of its plots, when something has moved."""
     if not (plan.requests or plan.finished or plan.abandoned):
         return []
-    figures = queue_figures(stage, log, catalog, plan.ledger)
+    figures = queue_figures(stage, log, catalog, plan.ledger)._asdict()
     planned = sum(len(request.offsets) for request in plan.requests)
     return [
         dg.AssetMaterialization(
             queue_key(stage.queue), metadata={"planned_messages": planned, **figures}
         )
     ]
-
-
-def queue_figures(
-    stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger
-) -> dict[str, int | float]:
-    """Lag in messages and seconds, and the high watermark, over all partitions.
-
-    A message counts until the run over it has succeeded.
-    """
-    watermarks = log.watermarks(stage.queue)
-    abandoned = [one.offsets for one in catalog.abandoned(stage.queue)]
-    lag = sum(streams.lag(ledger, watermarks, abandoned).values())
-    oldest = [
-        stamp
-        for partition, offset in streams.oldest_unprocessed(ledger, watermarks, abandoned).items()
-        if (stamp := log.timestamp(stage.queue, partition, offset)) is not None
-    ]
-    seconds = max(0, wall_clock_us() - min(oldest)) / 1_000_000 if oldest else 0.0
-    return {
-        "lag_messages": lag,
-        "lag_seconds": round(seconds, 3),
-        "outstanding_ranges": len(ledger.outstanding),
-        "abandoned_ranges": len(abandoned),
-        "high_watermark": sum(mark.high for mark in watermarks.values()),
-    }
