@@ -1,28 +1,18 @@
 """The embedded event log: one SQLite file that several processes and threads share."""
 
 import sqlite3
-import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 from zlib import crc32
 
 from dicom_pipeline.clock import wall_clock_us
-from dicom_pipeline.errors import (
-    ConfigurationError,
-    PermanentError,
-    PipelineError,
-    TransientError,
-)
+from dicom_pipeline.errors import ConfigurationError, PermanentError
 from dicom_pipeline.event_log import Message, Record, Watermarks
 from dicom_pipeline.event_log.bounds import require_range, unknown_topic
+from dicom_pipeline.event_log.sqlite_file import BUSY_SECONDS, SqliteFile
 from dicom_pipeline.messages import OffsetRange
-
-BUSY_SECONDS: Final = 30.0
-"""How long a call waits for another writer before it raises `TransientError`."""
 
 _READ_CHUNK: Final = 500
 _TRIM_CHUNK: Final = 10_000
@@ -58,21 +48,7 @@ _SCHEMA: Final = (
         "offset" INTEGER NOT NULL,
         PRIMARY KEY (consumer_group, partition_id)
     )""",
-    f"PRAGMA user_version = {_SCHEMA_VERSION}",
 )
-
-_TRANSIENT: Final = {
-    sqlite3.SQLITE_BUSY: "another process holds the write lock; look for one that hangs",
-    sqlite3.SQLITE_LOCKED: "another connection holds a lock; look for one that hangs",
-    sqlite3.SQLITE_IOERR: "check the disk and the mount",
-    sqlite3.SQLITE_FULL: "free some space on the disk",
-    sqlite3.SQLITE_CANTOPEN: "check the mount and the folder's permissions",
-    sqlite3.SQLITE_READONLY: "make the file and its folder writable for this user",
-}
-_PERMANENT: Final = {
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away",
-    sqlite3.SQLITE_CORRUPT: "the database is damaged; restore the file from a backup",
-}
 
 
 class SqliteEventLog:
@@ -87,26 +63,13 @@ class SqliteEventLog:
     """
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self.path = path
-        self._busy_seconds = busy_seconds
-        self._local = threading.local()
-        self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"event log {path}: cannot make its folder: {error}; choose another home folder"
-            ) from error
-        try:
-            self._create_schema()
-        except BaseException:
-            self.close()
-            raise
+        self._file = SqliteFile(
+            path, "event log", _SCHEMA, _SCHEMA_VERSION, busy_seconds=busy_seconds
+        )
 
     def create_topics(self, topics: Iterable[str], partitions: int) -> None:
         """Create what is missing; topics that exist keep their partitions."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             for topic in topics:
                 created = connection.execute(
                     "INSERT INTO topic (name, id) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -126,7 +89,7 @@ class SqliteEventLog:
         """
         if not messages:
             return
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             queues = {topic: _queues(connection, topic) for topic in {m.topic for m in messages}}
             # Taken under the write lock, so that timestamps follow offsets.
             now = wall_clock_us()
@@ -144,12 +107,12 @@ class SqliteEventLog:
 
     def topic_id(self, topic: str) -> str:
         """An identifier that changes when the topic is deleted and created again."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return _topic_id(connection, topic)
 
     def watermarks(self, topic: str) -> dict[int, Watermarks]:
         """Low and high watermark of each partition."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return _watermarks(_queues(connection, topic))
 
     def read(self, offsets: OffsetRange) -> Iterator[Record]:
@@ -164,7 +127,7 @@ class SqliteEventLog:
 
     def timestamp(self, topic: str, partition: int, offset: int) -> int | None:
         """When the first record at or after ``offset`` was published (µs); None at the end."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             queue = _queue(connection, topic, partition)
             row = connection.execute(
                 'SELECT timestamp FROM message WHERE partition_id = ? AND "offset" >= ?'
@@ -175,7 +138,7 @@ class SqliteEventLog:
 
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Note that ``group`` has processed everything below ``offset``. Only shows lag."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "INSERT INTO committed VALUES (?, ?, ?)"
                 ' ON CONFLICT DO UPDATE SET "offset" = excluded."offset"',
@@ -184,7 +147,7 @@ class SqliteEventLog:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset of each partition that has one."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             _topic_id(connection, topic)
             return dict(
                 connection.execute(
@@ -198,7 +161,7 @@ class SqliteEventLog:
     def trim(self, topic: str, partition: int, before: int) -> int:
         """Delete records below offset ``before`` and return the new low watermark."""
         while True:
-            with self._writing() as connection:
+            with self._file.writing() as connection:
                 queue = _queue(connection, topic, partition)
                 target = min(before, queue.high)
                 if target <= queue.low:
@@ -213,11 +176,7 @@ class SqliteEventLog:
 
     def close(self) -> None:
         """Close the connections of all threads; they must have stopped using the log."""
-        with self._lock:
-            for _, connection in self._connections:
-                connection.close()
-            self._connections.clear()
-            self._local = threading.local()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -227,7 +186,7 @@ class SqliteEventLog:
 
     def _require(self, offsets: OffsetRange) -> int:
         """The row of the range's partition, once the range is known to be in the log."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             topic_id = _topic_id(connection, offsets.topic)
             queues = _queues(connection, offsets.topic)
         require_range(offsets, topic_id, _watermarks(queues))
@@ -238,7 +197,7 @@ class SqliteEventLog:
         while start < offsets.end:
             # Fetched whole: an open cursor would keep the WAL file from being checkpointed.
             end = min(start + _READ_CHUNK, offsets.end)
-            with self._reading() as connection:
+            with self._file.reading() as connection:
                 rows = connection.execute(
                     'SELECT "offset", timestamp, key, value FROM message'
                     ' WHERE partition_id = ? AND "offset" >= ? AND "offset" < ? ORDER BY "offset"',
@@ -247,102 +206,13 @@ class SqliteEventLog:
             if len(rows) < end - start:
                 self._require(offsets)
                 raise PermanentError(
-                    f"event log {self.path}: {end - start - len(rows)} messages of "
+                    f"{self._file}: {end - start - len(rows)} messages of "
                     f"{offsets.topic}:{offsets.partition}:{start}-{end} are missing though the "
                     "watermarks include them: restore the file from a backup"
                 )
             for row in rows:
                 yield Record(offsets.topic, offsets.partition, *row)
             start = end
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection, in autocommit mode."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self.path,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,  # `close` may be called by any thread
-            )
-            with self._lock:
-                # Threads come and go in a long-lived process; their connections go with them.
-                for thread, other in self._connections:
-                    if not thread.is_alive():
-                        other.close()
-                self._connections = [pair for pair in self._connections if pair[0].is_alive()]
-                self._connections.append((threading.current_thread(), connection))
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")  # publish promises durability
-            self._local.connection = connection
-        return connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the file."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that it cannot deadlock."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._connection()
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-
-    def _create_schema(self) -> None:
-        try:
-            self._switch_to_wal()
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-        with self._reading() as connection:
-            version = _schema_version(connection)
-        if version == 0:
-            with self._writing() as connection:
-                # Another process may have been first.
-                if _schema_version(connection) == 0:
-                    for statement in _SCHEMA:
-                        connection.execute(statement)
-        elif version > _SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"event log {self.path} has schema {version}, this version knows "
-                f"{_SCHEMA_VERSION}: run the version that wrote it, or a newer one"
-            )
-
-    def _switch_to_wal(self) -> None:
-        """SQLite does not wait for its busy timeout when several processes switch a new file."""
-        deadline = time.monotonic() + self._busy_seconds
-        while True:
-            try:
-                self._connection().execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-
-    def _explained(self, error: sqlite3.Error) -> PipelineError | sqlite3.Error:
-        """The error with file and remedy; a programming error stays as it is."""
-        code = _primary_code(error)
-        if remedy := _TRANSIENT.get(code):
-            return TransientError(f"event log {self.path}: {error}: {remedy}")
-        if remedy := _PERMANENT.get(code):
-            return PermanentError(f"event log {self.path}: {error}: {remedy}")
-        return error
 
 
 class _Queue:
@@ -384,13 +254,3 @@ def _queue(connection: sqlite3.Connection, topic: str, partition: int) -> _Queue
 
 def _watermarks(queues: Iterable[_Queue]) -> dict[int, Watermarks]:
     return {queue.partition: Watermarks(queue.low, queue.high) for queue in queues}
-
-
-def _schema_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    """The result code without its extension bits."""
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF

@@ -45,7 +45,7 @@ def test_the_settings_choose_it_by_default(tmp_path):
 
 
 def test_every_commit_waits_for_the_disk(log):
-    with log._reading() as connection:
+    with log._file.reading() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -130,7 +130,7 @@ def test_connections_of_finished_threads_are_closed(log):
         thread = threading.Thread(target=log.watermarks, args=(TOPIC,))
         thread.start()
         thread.join()
-    assert len(log._connections) <= 2
+    assert len(log._file._connections) <= 2
 
 
 def test_closing_twice_is_harmless(path):
