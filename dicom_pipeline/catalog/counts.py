@@ -1,11 +1,12 @@
 """How many studies, series, instances and bytes a parent holds, counted from ``instance``."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Table,
     Update,
     bindparam,
@@ -19,6 +20,10 @@ from dicom_pipeline.catalog.tables import INSTANCE, PATIENT, SERIES, STUDY
 from dicom_pipeline.columns import Row
 
 _INSTANCES_A_SELECT: Final = 500
+
+Conditions = Sequence[ColumnElement[bool]]
+Count = Callable[[Conditions], Select[Any]]
+"""Counts something of the instances that meet the conditions."""
 
 
 class Parents(NamedTuple):
@@ -71,29 +76,35 @@ def _slices(items: list[object], length: int) -> Iterator[list[object]]:
     return (items[start : start + length] for start in range(0, len(items), length))
 
 
-def _recount(parent: Table, counts: dict[str, ColumnElement[int]]) -> tuple[Update, list[str]]:
+def _recount(parent: Table, counts: Mapping[str, Count]) -> tuple[Update, list[str]]:
     names = [column.name for column in parent.primary_key.columns]
     own = [parent.c[name] == bindparam(f"its_{name}") for name in names]
     its = [INSTANCE.c[name] == bindparam(f"its_{name}") for name in names]
-    values = {
-        name: select(count).select_from(INSTANCE).where(*its).scalar_subquery()
-        for name, count in counts.items()
-    }
+    values = {name: count(its).scalar_subquery() for name, count in counts.items()}
     return update(parent).where(*own).values(values), names
 
 
-_INSTANCES: Final[dict[str, ColumnElement[int]]] = {
-    "number_of_instances": func.count(),
-    "total_size": func.coalesce(func.sum(INSTANCE.c.file_size), 0),
-}
-_SERIES: Final[dict[str, ColumnElement[int]]] = {
-    "number_of_series": func.count(distinct(INSTANCE.c.series_uid))
-}
-_STUDIES: Final[dict[str, ColumnElement[int]]] = {
-    "number_of_studies": func.count(distinct(INSTANCE.c.study_uid))
-}
+def _instances(its: Conditions) -> Select[Any]:
+    return select(func.count()).select_from(INSTANCE).where(*its)
+
+
+def _bytes(its: Conditions) -> Select[Any]:
+    return select(func.coalesce(func.sum(INSTANCE.c.file_size), 0)).where(*its)
+
+
+def _studies(its: Conditions) -> Select[Any]:
+    return select(func.count(distinct(INSTANCE.c.study_uid))).where(*its)
+
+
+def _series(its: Conditions) -> Select[Any]:
+    # By the key of `series`: a UID that two studies use is two series.
+    keys = select(INSTANCE.c.study_uid, INSTANCE.c.series_uid).where(*its).distinct()
+    return select(func.count()).select_from(keys.subquery())
+
+
+_CONTENT: Final[Mapping[str, Count]] = {"number_of_instances": _instances, "total_size": _bytes}
 _RECOUNTS: Final = (
-    _recount(PATIENT, _STUDIES | _SERIES | _INSTANCES),
-    _recount(STUDY, _SERIES | _INSTANCES),
-    _recount(SERIES, _INSTANCES),
+    _recount(PATIENT, {"number_of_studies": _studies, "number_of_series": _series, **_CONTENT}),
+    _recount(STUDY, {"number_of_series": _series, **_CONTENT}),
+    _recount(SERIES, _CONTENT),
 )

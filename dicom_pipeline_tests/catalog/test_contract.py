@@ -85,6 +85,13 @@ def test_parents_count_their_instances_and_bytes(catalog):
     }
 
 
+def test_a_series_uid_that_two_studies_use_is_two_series(catalog):
+    catalog.index([indexed("1.4.1", study="1.2.1"), indexed("1.4.2", study="1.2.2")])
+    assert counts(catalog, "patient", patient_id="A1")["number_of_series"] == 2
+    assert counts(catalog, "series", study_uid="1.2.1")["number_of_instances"] == 1
+    assert len(catalog.query("SELECT * FROM series")) == 2
+
+
 def test_an_instance_that_moves_leaves_the_counts_of_its_old_parents(catalog):
     catalog.index([indexed(patient="A1", study="1.2.1", series="1.3.1", size=10)])
     catalog.index(

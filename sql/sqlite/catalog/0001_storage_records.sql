@@ -9,9 +9,9 @@ CREATE TABLE storage_record (
     tenant_id           TEXT    NOT NULL,            -- which customer: part of every key
     file_path           TEXT    NOT NULL,            -- relative to the storage root
     file_size           INTEGER NOT NULL,            -- bytes of the whole Part 10 file
-    trace_id            TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version         INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    version             INTEGER NOT NULL,            -- µs since the epoch from the receiver's clock, which never goes back
+    trace_id            TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version         INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    version             INTEGER NOT NULL,            -- µs since the epoch, never goes back
     worker_node_id      TEXT    NOT NULL,            -- the receiver process that took the object
     patient_id          TEXT    NOT NULL DEFAULT '', -- PatientID, empty when absent
     study_uid           TEXT    NOT NULL,            -- StudyInstanceUID
@@ -20,14 +20,14 @@ CREATE TABLE storage_record (
     sop_class_uid       TEXT    NOT NULL,            -- SOPClassUID
     transfer_syntax_uid TEXT    NOT NULL,            -- TransferSyntaxUID of the file
     file_name           TEXT    NOT NULL,            -- last part of file_path
-    digest              TEXT    NOT NULL,            -- SHA-256 (hex) of transfer syntax and data set, without group 0002
+    digest              TEXT    NOT NULL,            -- SHA-256 of syntax and data set
     created_time        TEXT    NOT NULL,            -- when it was received, UTC, ISO 8601 with µs
     source_ip           TEXT    NOT NULL,            -- IPv4 or IPv6 address of the sender
     source_ae           TEXT    NOT NULL,            -- AE title of the sender
     accession_number    TEXT,                        -- AccessionNumber
     study_date          TEXT,                        -- YYYY-MM-DD
     number_of_frames    INTEGER,                     -- NumberOfFrames
-    findings            TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    findings            TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     PRIMARY KEY (tenant_id, file_path)
 ) STRICT;
 

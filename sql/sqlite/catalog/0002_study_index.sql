@@ -16,9 +16,9 @@ CREATE TABLE patient (
     patient_birth_time       TEXT,                        -- PatientBirthTime, HH:MM:SS.ffffff
     patient_sex              TEXT,                        -- PatientSex
     patient_comments         TEXT,                        -- PatientComments
-    trace_id                 TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version              INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                 TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                 TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version              INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                 TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     number_of_studies        INTEGER NOT NULL DEFAULT 0,  -- counted from instance
     number_of_series         INTEGER NOT NULL DEFAULT 0,  -- counted from instance
     number_of_instances      INTEGER NOT NULL DEFAULT 0,  -- counted from instance
@@ -38,7 +38,7 @@ CREATE TABLE study (
     study_description          TEXT,                        -- StudyDescription
     referring_physician_name   TEXT,                        -- ReferringPhysicianName
     admission_id               TEXT,                        -- AdmissionID
-    procedure_codes            TEXT,                        -- ProcedureCodeSequence, as JSON [{"value","scheme","meaning"}]
+    procedure_codes            TEXT,                        -- ProcedureCodeSequence, as JSON
     patient_age                TEXT,                        -- PatientAge
     patient_size               REAL,                        -- PatientSize
     patient_weight             REAL,                        -- PatientWeight
@@ -46,9 +46,9 @@ CREATE TABLE study (
     allergies                  TEXT,                        -- Allergies
     pregnancy_status           INTEGER,                     -- PregnancyStatus
     additional_patient_history TEXT,                        -- AdditionalPatientHistory
-    trace_id                   TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version                INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                   TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                   TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version                INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                   TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     number_of_series           INTEGER NOT NULL DEFAULT 0,  -- counted from instance
     number_of_instances        INTEGER NOT NULL DEFAULT 0,  -- counted from instance
     total_size                 INTEGER NOT NULL DEFAULT 0,  -- bytes, summed from instance
@@ -78,9 +78,9 @@ CREATE TABLE series (
     manufacturer_model_name   TEXT,                        -- ManufacturerModelName
     device_serial_number      TEXT,                        -- DeviceSerialNumber
     software_versions         TEXT,                        -- SoftwareVersions
-    trace_id                  TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version               INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                  TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                  TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version               INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                  TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     number_of_instances       INTEGER NOT NULL DEFAULT 0,  -- counted from instance
     total_size                INTEGER NOT NULL DEFAULT 0,  -- bytes, summed from instance
     PRIMARY KEY (tenant_id, study_uid, series_uid)
@@ -122,9 +122,9 @@ CREATE TABLE instance (
     window_center              TEXT,                        -- WindowCenter
     window_width               TEXT,                        -- WindowWidth
     number_of_frames           INTEGER,                     -- NumberOfFrames
-    trace_id                   TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version                INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                   TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                   TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version                INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                   TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     file_path                  TEXT    NOT NULL,            -- relative to the storage root
     file_size                  INTEGER NOT NULL,            -- bytes of the whole Part 10 file
     PRIMARY KEY (tenant_id, sop_uid)

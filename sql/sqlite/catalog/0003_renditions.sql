@@ -3,8 +3,8 @@
 CREATE TABLE rendition (
     tenant_id           TEXT    NOT NULL, -- which customer: part of every key
     sop_uid             TEXT    NOT NULL, -- SOPInstanceUID
-    trace_id            TEXT    NOT NULL, -- UUIDv7 of the receipt this row was written from
-    row_version         INTEGER NOT NULL, -- version * 1024 + phase: an older one never overwrites a newer one
+    trace_id            TEXT    NOT NULL, -- receipt that wrote this row
+    row_version         INTEGER NOT NULL, -- a smaller one never overwrites a greater
     study_uid           TEXT    NOT NULL, -- StudyInstanceUID
     series_uid          TEXT    NOT NULL, -- SeriesInstanceUID
     sop_class_uid       TEXT    NOT NULL, -- SOPClassUID
@@ -12,7 +12,7 @@ CREATE TABLE rendition (
     rule                TEXT,             -- which rule decided
     reason              TEXT,             -- why, in a sentence
     source_path         TEXT    NOT NULL, -- the original, relative to the storage root
-    file_path           TEXT,             -- relative to the rendition root, NULL: open the original
+    file_path           TEXT,             -- in the rendition root, NULL: the original
     transfer_syntax_uid TEXT,             -- of the file to open, NULL when there is none
     file_size           INTEGER,          -- bytes of the converted file
     number_of_frames    INTEGER,          -- frames that were seen in the pixel data

@@ -18,7 +18,7 @@ CREATE TABLE dicom_object_meta (
     transfer_syntax_uid TEXT,                        -- TransferSyntaxUID of the file
     number_of_frames    INTEGER,                     -- NumberOfFrames
     created_time        TEXT,                        -- when it was received, UTC, ISO 8601 with µs
-    series_uid_hash     INTEGER,                     -- first 8 bytes of SHA-256, signed: fits a BIGINT
+    series_uid_hash     INTEGER,                     -- first 8 bytes of SHA-256, signed
     study_uid_hash      INTEGER,                     -- likewise
     accession_number    TEXT,                        -- AccessionNumber
     target_ts           TEXT,                        -- transfer syntax of the rendition, once converted
@@ -26,15 +26,15 @@ CREATE TABLE dicom_object_meta (
     transfer_status     TEXT,                        -- Pending, NoNeedTransfer, Success or Failed
     source_ip           TEXT,                        -- IPv4 or IPv6 address of the sender
     source_ae           TEXT,                        -- AE title of the sender
-    row_version         INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    version             INTEGER NOT NULL,            -- µs since the epoch from the receiver's clock, which never goes back
+    row_version         INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    version             INTEGER NOT NULL,            -- µs since the epoch, never goes back
     phase               INTEGER NOT NULL,            -- 0: the receipt, each later word counts up
     attempt             INTEGER NOT NULL,            -- 0: first conversion, each backfill counts up
-    digest              TEXT,                        -- SHA-256 (hex) of transfer syntax and data set, without group 0002
+    digest              TEXT,                        -- SHA-256 of syntax and data set
     file_name           TEXT,                        -- last part of file_path
     sop_class_uid       TEXT,                        -- SOPClassUID
-    duplicate_of        TEXT,                        -- trace id of the receipt that stored these bytes
-    findings            TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    duplicate_of        TEXT,                        -- receipt that stored these bytes
+    findings            TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     PRIMARY KEY (trace_id)
 ) STRICT;
 

@@ -14,9 +14,9 @@ CREATE TABLE dicom_patient (
     patient_birth_time       TEXT,                        -- PatientBirthTime, HH:MM:SS.ffffff
     patient_sex              TEXT,                        -- PatientSex
     patient_comments         TEXT,                        -- PatientComments
-    trace_id                 TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version              INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                 TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                 TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version              INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                 TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     PRIMARY KEY (tenant_id, patient_id)
 ) STRICT;
 
@@ -32,7 +32,7 @@ CREATE TABLE dicom_study (
     study_description          TEXT,                        -- StudyDescription
     referring_physician_name   TEXT,                        -- ReferringPhysicianName
     admission_id               TEXT,                        -- AdmissionID
-    procedure_codes            TEXT,                        -- ProcedureCodeSequence, as JSON [{"value","scheme","meaning"}]
+    procedure_codes            TEXT,                        -- ProcedureCodeSequence, as JSON
     patient_age                TEXT,                        -- PatientAge
     patient_size               REAL,                        -- PatientSize
     patient_weight             REAL,                        -- PatientWeight
@@ -40,9 +40,9 @@ CREATE TABLE dicom_study (
     allergies                  TEXT,                        -- Allergies
     pregnancy_status           INTEGER,                     -- PregnancyStatus
     additional_patient_history TEXT,                        -- AdditionalPatientHistory
-    trace_id                   TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version                INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                   TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                   TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version                INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                   TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     PRIMARY KEY (tenant_id, study_uid)
 ) STRICT;
 
@@ -66,9 +66,9 @@ CREATE TABLE dicom_series (
     manufacturer_model_name   TEXT,                        -- ManufacturerModelName
     device_serial_number      TEXT,                        -- DeviceSerialNumber
     software_versions         TEXT,                        -- SoftwareVersions
-    trace_id                  TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version               INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                  TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                  TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version               INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                  TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     PRIMARY KEY (tenant_id, study_uid, series_uid)
 ) STRICT;
 
@@ -108,9 +108,9 @@ CREATE TABLE dicom_image (
     window_center              TEXT,                        -- WindowCenter
     window_width               TEXT,                        -- WindowWidth
     number_of_frames           INTEGER,                     -- NumberOfFrames
-    trace_id                   TEXT    NOT NULL,            -- UUIDv7 of the receipt this row was written from
-    row_version                INTEGER NOT NULL,            -- version * 1024 + phase: an older one never overwrites a newer one
-    findings                   TEXT    NOT NULL DEFAULT '', -- what was odd about the object, one finding a line
+    trace_id                   TEXT    NOT NULL,            -- receipt that wrote this row
+    row_version                INTEGER NOT NULL,            -- a smaller one never overwrites a greater
+    findings                   TEXT    NOT NULL DEFAULT '', -- oddities, one a line
     file_path                  TEXT,                        -- relative to the storage root
     file_size                  INTEGER,                     -- bytes of the whole Part 10 file
     tags                       TEXT,                        -- every attribute of the header, as JSON

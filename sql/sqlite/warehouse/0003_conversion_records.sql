@@ -4,8 +4,8 @@ CREATE TABLE dicom_conversion_record (
     tenant_id           TEXT    NOT NULL, -- which customer: part of every key
     sop_uid             TEXT    NOT NULL, -- SOPInstanceUID
     stage               TEXT    NOT NULL, -- which stage failed
-    trace_id            TEXT    NOT NULL, -- UUIDv7 of the receipt this row was written from
-    row_version         INTEGER NOT NULL, -- version * 1024 + phase: an older one never overwrites a newer one
+    trace_id            TEXT    NOT NULL, -- receipt that wrote this row
+    row_version         INTEGER NOT NULL, -- a smaller one never overwrites a greater
     study_uid           TEXT,             -- StudyInstanceUID
     series_uid          TEXT,             -- SeriesInstanceUID
     sop_class_uid       TEXT,             -- SOPClassUID
