@@ -71,4 +71,4 @@ def index(
 index_job = dg.define_asset_job(
     INDEX.job_name, selection=[index], executor_def=dg.in_process_executor
 )
-index_sensor = queue_sensor(INDEX, index_job)
+index_sensor = queue_sensor(INDEX)

@@ -57,4 +57,4 @@ def object_meta(
 object_meta_job = dg.define_asset_job(
     OBJECT_META.job_name, selection=[object_meta], executor_def=dg.in_process_executor
 )
-object_meta_sensor = queue_sensor(OBJECT_META, object_meta_job)
+object_meta_sensor = queue_sensor(OBJECT_META)

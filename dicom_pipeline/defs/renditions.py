@@ -68,4 +68,4 @@ def _cut(log: EventLog, settings: Settings) -> Callable[[OffsetRange], int]:
 renditions_job = dg.define_asset_job(
     RENDITIONS.job_name, selection=[renditions], executor_def=dg.in_process_executor
 )
-renditions_sensor = queue_sensor(RENDITIONS, renditions_job, cut=_cut)
+renditions_sensor = queue_sensor(RENDITIONS, cut=_cut)

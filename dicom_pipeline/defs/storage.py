@@ -53,4 +53,4 @@ def storage(
 storage_job = dg.define_asset_job(
     STORAGE.job_name, selection=[storage], executor_def=dg.in_process_executor
 )
-storage_sensor = queue_sensor(STORAGE, storage_job)
+storage_sensor = queue_sensor(STORAGE)

@@ -22,7 +22,7 @@ from dicom_pipeline.orchestration.range_runs import (
 from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import Stage
-from dicom_pipeline.streams import Ledger, Limits, Plan, RunState
+from dicom_pipeline.streams import Limits, Plan, RunState
 
 _RUN_KEY_TAG: Final = "dagster/run_key"
 
@@ -44,14 +44,12 @@ Cut = Callable[[EventLog, Settings], Callable[[OffsetRange], int]]
 """Makes the function that shortens a planned range (returns its new end)."""
 
 
-def queue_sensor(
-    stage: Stage, job: dg.UnresolvedAssetJobDefinition, cut: Cut | None = None
-) -> dg.SensorDefinition:
+def queue_sensor(stage: Stage, cut: Cut | None = None) -> dg.SensorDefinition:
     """The sensor that plans ranges of the stage's queue and requests runs of its job."""
 
     @dg.sensor(
         name=stage.sensor_name,
-        job=job,
+        job_name=stage.job_name,
         minimum_interval_seconds=Settings().stream_tick_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Turns what waits in {stage.queue} into runs, a range of offsets each.",

@@ -1,0 +1,141 @@
+"""A tick of a queue's sensor, against a real event log and a real Dagster instance."""
+
+import dagster as dg
+import pytest
+
+from dicom_pipeline import streams
+from dicom_pipeline.catalog import AbandonedRange
+from dicom_pipeline.definitions import definitions
+from dicom_pipeline.defs.storage import storage_sensor
+from dicom_pipeline.event_log import Message
+from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, encode
+from dicom_pipeline.orchestration.queue_sensor import run_state, run_states
+from dicom_pipeline.orchestration.range_runs import FAILURE_TAG, PERMANENT, TRANSIENT
+from dicom_pipeline.orchestration.resources import Pipeline
+from dicom_pipeline.stages import STORAGE
+from dicom_pipeline.streams import RunState
+from dicom_pipeline_tests.events import an_event
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def tick(settings, instance):
+    repository = definitions().get_repository_def()
+
+    def tick(cursor=None):
+        context = dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            repository_def=repository,
+            resources={"pipeline": Pipeline()},
+        )
+        return storage_sensor.evaluate_tick(context)
+
+    return tick
+
+
+def publish(log, count):
+    event = an_event()
+    log.publish([Message(STORAGE_QUEUE, event.key, encode(event))] * count)
+
+
+def run_of(instance, request, status, **tags):
+    @dg.job
+    def empty(): ...
+
+    return instance.create_run_for_job(
+        empty, tags={"dagster/run_key": request.run_key, **tags}, status=status
+    )
+
+
+def test_an_empty_queue_starts_nothing(tick):
+    assert tick().run_requests == []
+
+
+def test_what_waits_becomes_a_run_over_its_range(tick, log):
+    publish(log, 3)
+    (request,) = tick().run_requests
+    topic_id = log.topic_id(STORAGE_QUEUE)
+    assert request.run_key == f"{topic_id}:0:0-3#1"
+    assert request.tags["dicom/range"] == "storage_queue:0:0-3"
+    assert request.run_config["ops"]["storage"]["config"] == {
+        "topic": STORAGE_QUEUE,
+        "topic_id": topic_id,
+        "partition": 0,
+        "start": 0,
+        "end": 3,
+    }
+
+
+def test_a_range_leaves_the_ledger_when_its_run_has_succeeded(tick, log, instance):
+    publish(log, 3)
+    first = tick()
+    run_of(instance, first.run_requests[0], dg.DagsterRunStatus.STARTED)
+    running = tick(first.cursor)
+    assert len(streams.decode(running.cursor).outstanding) == 1
+    assert log.committed(STORAGE.consumer_group, STORAGE_QUEUE) == {0: 0}
+
+    run_of(instance, first.run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    assert streams.decode(tick(running.cursor).cursor).outstanding == []
+    assert log.committed(STORAGE.consumer_group, STORAGE_QUEUE) == {0: 3}
+
+
+def test_a_range_whose_run_cannot_succeed_waits_for_an_operator(tick, log, catalog, instance):
+    publish(log, 3)
+    first = tick()
+    run_of(
+        instance,
+        first.run_requests[0],
+        dg.DagsterRunStatus.FAILURE,
+        **{FAILURE_TAG: PERMANENT},
+    )
+    result = tick(first.cursor)
+    assert result.run_requests == []
+    (abandoned,) = catalog.abandoned()
+    assert str(abandoned.offsets) == "storage_queue:0:0-3"
+
+
+def test_the_queue_shows_its_lag_in_messages_and_seconds(tick, log):
+    publish(log, 3)
+    (materialization,) = tick().asset_events
+    figures = {name: value.value for name, value in materialization.metadata.items()}
+    assert figures["planned_messages"] == figures["lag_messages"] == 3
+    assert figures["high_watermark"] == 3
+    assert figures["lag_seconds"] > 0
+
+
+def test_abandoned_messages_still_count_as_lag(tick, log, catalog):
+    publish(log, 3)
+    offsets = OffsetRange(STORAGE_QUEUE, log.topic_id(STORAGE_QUEUE), 0, 0, 2)
+    catalog.abandon(AbandonedRange(offsets, 8, "reason", "run"))
+    (materialization,) = tick().asset_events
+    assert materialization.metadata["lag_messages"].value == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "state"),
+    [
+        (dg.DagsterRunStatus.STARTING, {}, RunState.WAITING),
+        (dg.DagsterRunStatus.STARTED, {}, RunState.RUNNING),
+        (dg.DagsterRunStatus.SUCCESS, {}, RunState.SUCCEEDED),
+        (dg.DagsterRunStatus.CANCELED, {}, RunState.CANCELED),
+        (dg.DagsterRunStatus.FAILURE, {}, RunState.FAILED_UNKNOWN),
+        (dg.DagsterRunStatus.FAILURE, {FAILURE_TAG: TRANSIENT}, RunState.FAILED_TRANSIENT),
+        (dg.DagsterRunStatus.FAILURE, {FAILURE_TAG: PERMANENT}, RunState.FAILED_PERMANENT),
+    ],
+)
+def test_the_state_of_a_run_is_its_status_and_what_it_said_of_its_failure(status, tags, state):
+    assert run_state(dg.DagsterRun("job", status=status, tags=tags)) is state
+
+
+def test_one_successful_re_execution_is_enough(tick, log, instance):
+    publish(log, 1)
+    (request,) = tick().run_requests
+    run_of(instance, request, dg.DagsterRunStatus.SUCCESS)
+    run_of(instance, request, dg.DagsterRunStatus.FAILURE)
+    assert run_states(instance, [request.run_key]) == {request.run_key: RunState.SUCCEEDED}
