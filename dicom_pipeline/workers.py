@@ -1,7 +1,7 @@
 """Worker processes with limits: an item that hangs, crashes or eats memory costs that item only.
 
-Every task runs in a process of its own pool, with a time limit (the process is killed) and a limit on
-its address space. Processes come from a fork server that has imported the function's module, so that
+Every task runs in a worker process, with a time limit (the process is killed) and a limit on its
+address space. Processes come from a fork server that has imported the function's module, so that
 starting one again takes milliseconds, and never from a fork of the caller, which has threads.
 """
 
@@ -76,7 +76,7 @@ class LimitedPool(Generic[T, R]):
         trace: TracebackType | None,
     ) -> None:
         """Kill what still runs and wait until every worker is gone."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     def map(self, items: Iterable[T]) -> Iterator[R | TaskFailure]:
@@ -173,8 +173,8 @@ class _WorkerProcess(ForkServerProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: ANN401, N802  the base class's own signature
         with _main_module_hidden():
-            return ForkServerProcess._Popen(process_obj)  # type: ignore[attr-defined]  # noqa: SLF001
+            return ForkServerProcess._Popen(process_obj)  # noqa: SLF001
 
 
 class _WorkerContext(ForkServerContext):
-    Process = _WorkerProcess  # type: ignore[assignment]
+    Process = _WorkerProcess

@@ -149,8 +149,8 @@ def _jpeg_segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def jpeg_ends(frame: bytes) -> bool:
-    """Whether a JPEG or JPEG-LS frame has its EOI marker, before padding of zeros at most."""
-    return frame.rstrip(b"\0")[-2:] == _EOI
+    """Whether a JPEG or JPEG-LS frame has its EOI marker, before padding at most."""
+    return frame.rstrip(b"\0\xff")[-2:] == _EOI
 
 
 def jpeg2000_header(frame: bytes) -> Jpeg2000Header | None:

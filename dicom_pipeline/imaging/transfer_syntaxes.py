@@ -1,8 +1,8 @@
 """Every transfer syntax by UID: its family, and whether Cornerstone3D has a decoder for it.
 
-The only place where transfer syntaxes are listed (PS3.6 Annex A, with the retired ones, and two that
-are found in archives though PS3.6 does not name them any more). Imports nothing heavy: the receiver derives
-from it which syntaxes it accepts.
+The only place where transfer syntaxes are listed: those of PS3.6 Annex A with the retired ones, and
+GE's private one, which is found in archives. Imports nothing heavy: the receiver derives from it
+which syntaxes it accepts.
 """
 
 from enum import StrEnum

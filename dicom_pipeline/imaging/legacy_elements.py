@@ -1,0 +1,90 @@
+"""Elements that change with the pixels: embedded overlays, segmented palettes, padding values."""
+
+from typing import Final
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+
+from dicom_pipeline.imaging.frames import native_frames
+from dicom_pipeline.imaging.image import Image
+from dicom_pipeline.imaging.objects import DicomObject
+from dicom_pipeline.imaging.samples import native_cells
+
+_OVERLAY_GROUPS: Final = range(0x6000, 0x6020, 2)
+_BITS_ALLOCATED, _BIT_POSITION, _FRAMES, _DATA = 0x0100, 0x0102, 0x0015, 0x3000
+_COLOURS: Final = ("Red", "Green", "Blue")
+_PIXEL_VALUES: Final = (
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+)
+
+
+def move_embedded_overlays(
+    source: DicomObject, image: Image, copy: Dataset, *, big_endian: bool
+) -> None:
+    """Put overlays in unused bits of native pixel cells into OverlayData (PS3.5 8.1.2)."""
+    for group in _OVERLAY_GROUPS:
+        position = source.dataset.get((group, _BIT_POSITION))
+        if position is None or (group, _DATA) in source.dataset:
+            continue
+        bit = int(position.value or 0)
+        if (
+            image.high_bit - image.bits_stored < bit <= image.high_bit
+            or bit >= image.bits_allocated
+        ):
+            continue
+        planes = [
+            (native_cells(frame, image, big_endian=big_endian) >> bit & 1).astype(np.uint8)
+            for frame in native_frames(source.pixel_bytes, image)
+        ]
+        packed = np.packbits(np.stack(planes).ravel(), bitorder="little").tobytes()
+        copy.add_new((group, _BITS_ALLOCATED), "US", 1)
+        copy.add_new((group, _BIT_POSITION), "US", 0)
+        if image.frames > 1:
+            copy.add_new((group, _FRAMES), "IS", image.frames)
+        copy.add_new((group, _DATA), "OW", packed + b"\0" * (len(packed) % 2))
+
+
+def expand_segmented_palettes(source: DicomObject, copy: Dataset) -> None:
+    """Replace segmented lookup tables by whole ones of 16 bits (PS3.3 C.7.9.2)."""
+    if "SegmentedRedPaletteColorLookupTableData" not in source.dataset:
+        return
+    entries, first, bits = source.dataset.RedPaletteColorLookupTableDescriptor
+    entries = entries or 1 << 16
+    colours = apply_color_lut(np.arange(first, first + entries).astype(np.uint16), source.dataset)
+    wide = colours.astype(np.uint16) * (257 if bits == 8 else 1)  # noqa: PLR2004
+    for index, colour in enumerate(_COLOURS):
+        descriptor = [entries % (1 << 16), first, 16]
+        del copy[f"Segmented{colour}PaletteColorLookupTableData"]
+        tag = f"{colour}PaletteColorLookupTableDescriptor"
+        copy[tag].value = descriptor
+        setattr(
+            copy,
+            f"{colour}PaletteColorLookupTableData",
+            np.ascontiguousarray(wide[..., index]).astype("<u2").tobytes(),
+        )
+
+
+def promote_pixel_values(copy: Dataset) -> None:
+    """Give elements that hold signed 8-bit pixel values the 16-bit sign of the promoted pixels."""
+    for keyword in _PIXEL_VALUES:
+        if keyword in copy:
+            value = copy[keyword].value
+            if isinstance(value, int):
+                del copy[keyword]
+                copy.add_new(keyword, "SS", _as_signed_byte(value))
+    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
+        for item in copy.get(keyword) or ():
+            entries, first, bits = item.LUTDescriptor
+            del item["LUTDescriptor"]
+            item.add_new("LUTDescriptor", "SS", [entries, _as_signed_byte(first), bits])
+
+
+def _as_signed_byte(value: int) -> int:
+    """-128 … 127 for the two's complement of 8 bits, or of 16 bits, that ``value`` may be."""
+    return (value + 0x80) % 0x100 - 0x80

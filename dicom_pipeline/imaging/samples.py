@@ -1,0 +1,88 @@
+"""From stored bits to pixel values: native layouts, sign and colour (PS3.5 8.1, PS3.3 C.7.6.3)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels.processing import convert_color_space
+
+from dicom_pipeline.imaging.image import COLOUR_SAMPLES, Image
+from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
+
+Pixels = NDArray[Any]
+"""(rows, columns) or (rows, columns, 3)."""
+
+
+def native_cells(frame: bytes | memoryview, image: Image, *, big_endian: bool) -> Pixels:
+    """The pixel cells of one native frame as unsigned numbers (or floats), samples last.
+
+    Args:
+        frame: exactly the bytes of the frame.
+        image: the attributes of the object.
+        big_endian: byte order of numbers of more than 8 bits.
+    """
+    kind = "f" if image.floating else "u"
+    cells = np.frombuffer(frame, f"{'>' if big_endian else '<'}{kind}{image.bits_allocated // 8}")
+    cells = cells.astype(cells.dtype.newbyteorder("="), copy=False)
+    if image.photometric in {"YBR_FULL_422", "YBR_PARTIAL_422"}:
+        return _full_chroma(cells, image)
+    if not image.colour:
+        return cells.reshape(image.rows, image.columns)
+    if image.planar:
+        planes = cells.reshape(image.samples, image.rows, image.columns)
+        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+    return cells.reshape(image.rows, image.columns, image.samples)
+
+
+def one_bit_cells(frame: memoryview, image: Image, index: int) -> Pixels:
+    """The pixels, 0 or 1, of frame ``index``, whose first bit may be inside its first byte."""
+    first = index * image.frame_bits % 8
+    bits = np.unpackbits(np.frombuffer(frame, "u1"), bitorder="little")
+    return bits[first : first + image.frame_bits].reshape(image.rows, image.columns)
+
+
+def _full_chroma(cells: Pixels, image: Image) -> Pixels:
+    """Y1 Y2 CB CR of each two pixels of a row as two whole pixels (PS3.3 C.7.6.3.1.2)."""
+    if image.columns % 2:
+        raise ImagingError(
+            ErrorCode.UNREADABLE_OBJECT, "subsampled colour with an odd number of columns"
+        )
+    pairs = cells.reshape(image.rows, image.columns // 2, 4)
+    full = np.empty((image.rows, image.columns, COLOUR_SAMPLES), cells.dtype)
+    full[:, 0::2, 0], full[:, 1::2, 0] = pairs[..., 0], pairs[..., 1]
+    for sample in (1, 2):
+        full[..., sample] = np.repeat(pairs[..., sample + 1], 2, axis=1)
+    return full
+
+
+def pixel_values(cells: Pixels, *, bits: int, high_bit: int, signed: bool) -> Pixels:
+    """The numbers in pixel cells: of the bits up to ``high_bit``, the ``bits`` highest.
+
+    Signed values of 8 bits come as 16 bits, since no compressed target carries them otherwise.
+    """
+    width = cells.dtype.itemsize * 8
+    unsigned = cells.view(f"u{cells.dtype.itemsize}")
+    if (bits, high_bit) != (width, width - 1):
+        unsigned = (unsigned << (width - 1 - high_bit)) >> (width - bits)
+    if not signed:
+        return unsigned
+    values = unsigned.view(f"i{cells.dtype.itemsize}")
+    if bits != width:
+        values = (values << (width - bits)) >> (width - bits)
+    return values.astype(np.int16) if width == 8 else values  # noqa: PLR2004
+
+
+def to_rgb(pixels: Pixels, photometric: str) -> Pixels:
+    """Colour pixels as RGB.
+
+    Raises:
+        ImagingError: the colour space is one of the retired ones, or has more than 8 bits.
+    """
+    if pixels.ndim < COLOUR_SAMPLES or photometric in {"RGB", "YBR_RCT", "YBR_ICT", "XYB"}:
+        return pixels
+    if photometric in {"YBR_FULL", "YBR_FULL_422"} and pixels.dtype == np.uint8:
+        return convert_color_space(pixels, "YBR_FULL", "RGB")
+    raise ImagingError(
+        ErrorCode.DECODER_ERROR,
+        f"{photometric or 'no'} colour of {pixels.dtype} cannot be converted to RGB",
+    )
