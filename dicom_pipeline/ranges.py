@@ -3,9 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
+
+import msgspec
 
 from dicom_pipeline.event_log import EventLog, Message, Record
 from dicom_pipeline.messages import (
@@ -157,3 +160,30 @@ def _add(
     if report.first_timestamp is None:
         report.first_timestamp = records[0].timestamp
     report.last_timestamp = records[-1].timestamp
+
+
+class _Size(msgspec.Struct):
+    """The one field of an event that `end_within_bytes` needs."""
+
+    file_size: int = 0
+
+
+_size_decoder = msgspec.json.Decoder(_Size)
+
+
+def end_within_bytes(log: EventLog, offsets: OffsetRange, limit: int) -> int:
+    """Where to end a planned range so that its objects hold at most ``limit`` bytes together.
+
+    The range keeps at least one message, however large its object is. Messages that are no events
+    count as nothing.
+
+    Raises:
+        RangeGoneError: the log does not hold the whole range.
+    """
+    total = 0
+    for record in log.read(offsets):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            total += _size_decoder.decode(record.value).file_size
+        if total > limit:
+            return max(record.offset, offsets.start + 1)
+    return offsets.end

@@ -10,7 +10,7 @@ from dicom_pipeline.messages import (
     decode_dead_letter,
     encode,
 )
-from dicom_pipeline.ranges import RangeReport, StageResult, process_range
+from dicom_pipeline.ranges import RangeReport, StageResult, end_within_bytes, process_range
 from dicom_pipeline_tests.events import an_event
 
 
@@ -80,7 +80,8 @@ def test_a_message_that_is_no_event_is_set_aside_as_it_was(log):
 def test_what_the_stage_calls_dead_is_set_aside_and_not_counted_as_processed(log):
     report = process_range(log, publish(log, *sized(1, -1, 3)), Stage())
     (letter,) = dead_letters(log)
-    assert (letter.offset, letter.code, letter.reason) == (1, "file_missing", "file is gone")
+    assert (letter.topic, letter.partition, letter.offset) == (STORAGE_QUEUE, 0, 1)
+    assert (letter.code, letter.reason) == ("file_missing", "file is gone")
     assert letter.trace_id == an_event().trace_id
     assert (report.messages, report.objects, report.bytes) == (3, 2, 4)
     assert report.dead_letters == {"file_missing": 1}
@@ -130,3 +131,12 @@ def test_a_failing_stage_fails_the_range(log):
 def test_an_empty_range_reports_nothing(log):
     report = process_range(log, publish(log), Stage())
     assert report == RangeReport(seconds=report.seconds)
+
+
+@pytest.mark.parametrize(
+    ("limit", "end"), [(0, 1), (10, 1), (29, 1), (30, 3), (59, 3), (60, 4), (999, 4)]
+)
+def test_a_range_ends_before_its_objects_exceed_the_bytes_but_keeps_one_message(log, limit, end):
+    first, second, third = sized(10, 20, 30)
+    offsets = publish(log, first, second, b"no event", third)
+    assert end_within_bytes(log, offsets, limit) == end

@@ -247,12 +247,25 @@ def test_a_long_outage_adds_few_ranges_and_then_none():
     assert max(one.attempt for one in queue.ledger.outstanding) > 30
 
 
+def test_probes_take_turns_between_new_ranges_and_retries():
+    queue = Queue(1000)
+    queue.tick()
+    attempts = []
+    for _ in range(6):
+        queue.states = dict.fromkeys(queue.states, RunState.FAILED_TRANSIENT)
+        queue.tick(0)
+        (probe,) = queue.tick(60).requests
+        attempts.append(probe.attempt > 1)
+    assert attempts == [False, True, False, True, False, True]
+
+
 def test_the_end_of_an_outage_makes_everything_due_at_once():
     queue = Queue(20, 20)
     queue.tick()
-    for _ in range(6):
+    for seconds in (5, 10, 20, 40, 60, 60, 60, 60):
         queue.states = dict.fromkeys(queue.states, RunState.FAILED_TRANSIENT)
-        queue.tick(60)
+        queue.tick(0)
+        assert len(queue.tick(seconds).requests) == 1
     (probe,) = [key for key, state in queue.states.items() if state is RunState.WAITING]
     queue.states[probe] = RunState.SUCCEEDED
     result = queue.tick(0)
@@ -289,6 +302,15 @@ def test_a_topic_created_again_starts_over_and_abandons_the_old_ranges():
     assert (old.offsets.topic_id, str(old.offsets)) == ("A", "storage_queue:0:10-20")
     assert old.reason.startswith("the topic was deleted and created again")
     assert [r.run_key for r in result.requests] == ["B:0:0-5#1"]
+
+
+def test_an_abandoned_range_counts_the_attempts_that_were_made():
+    queue = Queue(20)
+    queue.tick()
+    queue.end(failed_unknown="0:0-10#1", running="0:10-20#1")
+    queue.tick()
+    queue.topic_id = "B"
+    assert [attempts for _, attempts, _ in gone(queue.tick())] == [1, 1]
 
 
 def test_what_retention_took_before_it_was_planned_is_abandoned():

@@ -77,12 +77,7 @@ def plan(  # noqa: PLR0913, PLR0917 - the whole input of a tick; a pure function
             f"now it is {topic_id})"
         )
         ledger = Ledger()
-    breaker, sink_is_back = _next_breaker(ledger.breaker, settled, now_us, limits)
-    if sink_is_back:
-        settled.resting = [
-            msgspec.structs.replace(one, not_before_us=min(one.not_before_us, now_us))
-            for one in settled.resting
-        ]
+    breaker = _next_breaker(ledger.breaker, settled, now_us, limits)
     draft = _Draft(
         topic=topic,
         topic_id=topic_id,
@@ -164,20 +159,17 @@ def _settle(
     return settled
 
 
-def _next_breaker(
-    breaker: Breaker, settled: _Settled, now_us: int, limits: Limits
-) -> tuple[Breaker, bool]:
-    """The breaker after this tick's news, and whether an outage has just ended.
+def _next_breaker(breaker: Breaker, settled: _Settled, now_us: int, limits: Limits) -> Breaker:
+    """The breaker after this tick's news.
 
-    A success beside failures means that the sink answers: the failures are the ranges' own. A
-    single failing tick is no outage either, so its ranges keep their back-off.
+    A success beside failures means that the sink answers: the failures are the ranges' own.
     """
     if settled.finished:
-        return Breaker(), breaker.failures > 1
+        return Breaker()
     if settled.transient_failures:
         failures = breaker.failures + 1
-        return Breaker(failures, now_us + limits.pause_us(failures)), False
-    return breaker, False
+        return Breaker(failures, now_us + limits.pause_us(failures))
+    return breaker
 
 
 def _next_offsets(
