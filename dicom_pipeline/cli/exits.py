@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
@@ -61,6 +62,15 @@ def run(body: Callable[[], int]) -> int:
         return _report(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - a defect; its text may hold a patient's data
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        defect = PipelineError(
+            f"{type(error).__name__} at {where}: a defect of this program; "
+            "LOG_LEVEL=DEBUG shows more to report"
+        )
+        defect.__cause__ = error
+        return _report(defect, FAILED)
 
 
 def finish(body: Callable[[], int]) -> NoReturn:

@@ -1,8 +1,6 @@
 """The programs of the group on one machine, and the files that they need in the home folder."""
 
-import os
 import shutil
-import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -17,12 +15,6 @@ RECEIVER: Final = "receiver"
 CODE_SERVER: Final = "code-server"
 WEBSERVER: Final = "webserver"
 DAEMON: Final = "daemon"
-
-_INITIALISE_INSTANCE: Final = (
-    "from dagster import DagsterInstance\n"
-    "with DagsterInstance.get() as instance:\n"
-    "    instance.get_runs_count(); instance.all_instigator_state()\n"
-)
 
 
 def receiver_file(settings: Settings) -> Path:
@@ -64,26 +56,6 @@ def prepare_dagster_home(settings: Settings, code_server_port: int) -> None:
         "      location_name: dicom_pipeline\n",
         encoding="utf-8",
     )
-    if not (home / "storage").exists():
-        initialise_instance(settings)
-
-
-def initialise_instance(settings: Settings) -> None:
-    """Create the instance's tables once, because two processes on a fresh SQLite home race.
-
-    Raises:
-        ConfigurationError: Dagster cannot use its home.
-    """
-    done = subprocess.run(  # noqa: S603 - our own interpreter and text
-        [sys.executable, "-c", _INITIALISE_INSTANCE],
-        env={**os.environ, "DAGSTER_HOME": str(settings.dagster_home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ConfigurationError(f"Dagster cannot use {settings.dagster_home}: {last}")
 
 
 def workspace_file(settings: Settings) -> Path:
@@ -123,6 +95,7 @@ def parts(settings: Settings, code_server_port: int) -> list[Part]:
                 receiver_file(settings).exists() and answers(receiver_host, receiver_port)
             ),
         ),
+        # It also creates the instance's tables: two processes on a fresh SQLite home would race.
         Part(
             CODE_SERVER,
             (python, "-m", "dagster", *code_server, *address, *location),

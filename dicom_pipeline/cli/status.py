@@ -1,0 +1,251 @@
+"""How far everything is: lag, what the stages have done, what failed, and the receiver."""
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from dicom_pipeline.catalog import AbandonedRange, Catalog, open_catalog
+from dicom_pipeline.cli.exits import OK
+from dicom_pipeline.cli.network import answers
+from dicom_pipeline.event_log import EventLog, open_event_log
+from dicom_pipeline.lag import queue_figures
+from dicom_pipeline.messages import DEAD_LETTER_QUEUE
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.stages import STAGES, Stage
+from dicom_pipeline.streams import Ledger, Outstanding, decode
+from dicom_pipeline.warehouse import Warehouse, open_warehouse
+
+_COUNTS: Final = {
+    "storage": "SELECT 'files' AS what, COUNT(*) AS n FROM storage_record",
+    "index": "SELECT 'objects' AS what, COUNT(*) AS n FROM instance",
+    "renditions": "SELECT action AS what, COUNT(*) AS n FROM rendition GROUP BY action",
+}
+"""Catalog queries: what each stage has done."""
+
+_RECEIPTS: Final = (
+    "SELECT transfer_status AS what, COUNT(*) AS n FROM dicom_object_meta GROUP BY transfer_status"
+)
+_FAILURES: Final = (
+    "SELECT error_code AS what, COUNT(*) AS n FROM dicom_conversion_record "
+    "WHERE state = 'failed' GROUP BY error_code"
+)
+
+
+class AbandonedStatus(msgspec.Struct):
+    """A range that waits for an operator."""
+
+    range: str
+    attempts: int
+    reason: str
+
+
+class QueueStatus(msgspec.Struct, kw_only=True):
+    """One queue and its consumer."""
+
+    queue: str
+    stage: str
+    lag_messages: int
+    """Not processed yet: unplanned, running, waiting for another attempt, or abandoned."""
+    lag_seconds: float
+    """Age of the oldest message that is not processed; abandoned ones left out."""
+    outstanding: list[Outstanding]
+    abandoned: list[AbandonedStatus]
+
+
+class ReceiverStatus(msgspec.Struct, kw_only=True):
+    """The receiver of this home."""
+
+    running: bool
+    ae_title: str = ""
+    host: str = ""
+    port: int = 0
+    outbox_events: int = 0
+    """Receipts that the event log does not have yet."""
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """Everything that `status` shows."""
+
+    receiver: ReceiverStatus
+    queues: list[QueueStatus]
+    counts: dict[str, dict[str, int]]
+    """What each stage has done, from the tables."""
+    failures: dict[str, int]
+    """Objects that cannot be shown, by error code."""
+    dead_letters: int
+
+    @property
+    def caught_up(self) -> bool:
+        """Nothing waits anywhere, and nothing was given up."""
+        return not self.receiver.outbox_events and not any(
+            queue.lag_messages or queue.outstanding for queue in self.queues
+        )
+
+
+def read_status(settings: Settings) -> Status:
+    """Look at everything.
+
+    Raises:
+        TransientError: a system is away.
+    """
+    receiver = _receiver(settings)
+    ledgers = read_ledgers(settings)
+    with (
+        open_event_log(settings) as log,
+        open_catalog(settings) as catalog,
+        open_warehouse(settings) as warehouse,
+    ):
+        queues = [
+            queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
+            for stage in STAGES
+        ]
+        letters = sum(high - low for low, high in log.watermarks(DEAD_LETTER_QUEUE).values())
+        return Status(
+            receiver=receiver,
+            queues=queues,
+            counts=_counts(catalog, warehouse),
+            failures=_numbers(warehouse.query(_FAILURES)),
+            dead_letters=letters,
+        )
+
+
+def read_ledgers(settings: Settings) -> dict[str, Ledger]:
+    """The ledger of each sensor that has ticked, from the cursors of the Dagster instance."""
+    if not (settings.dagster_home / "dagster.yaml").exists():
+        return {}
+    from dagster import DagsterInstance  # noqa: PLC0415 - two seconds, and only needed here
+
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        return {
+            state.instigator_name: decode(cursor)
+            for state in instance.all_instigator_state()
+            if (cursor := getattr(state.instigator_data, "cursor", None))
+            and state.instigator_name in {stage.sensor_name for stage in STAGES}
+        }
+
+
+def queue_status(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger) -> QueueStatus:
+    """How far one stage is with its queue."""
+    if ledger.topic_id != log.topic_id(stage.queue):
+        ledger = Ledger(topic_id=log.topic_id(stage.queue))
+    figures = queue_figures(stage, log, catalog, ledger)
+    return QueueStatus(
+        queue=stage.queue,
+        stage=stage.name,
+        lag_messages=figures.lag_messages,
+        lag_seconds=figures.lag_seconds,
+        outstanding=ledger.outstanding,
+        abandoned=[_abandoned(one) for one in catalog.abandoned(stage.queue)],
+    )
+
+
+def _abandoned(one: AbandonedRange) -> AbandonedStatus:
+    return AbandonedStatus(str(one.offsets), one.attempts, one.reason)
+
+
+def _counts(catalog: Catalog, warehouse: Warehouse) -> dict[str, dict[str, int]]:
+    counts = {stage: _numbers(catalog.query(sql)) for stage, sql in _COUNTS.items()}
+    return {**counts, "object_meta": _numbers(warehouse.query(_RECEIPTS))}
+
+
+def _numbers(rows: list[dict[str, object]]) -> dict[str, int]:
+    return {str(row["what"]): int(str(row["n"])) for row in rows}
+
+
+def _receiver(settings: Settings) -> ReceiverStatus:
+    events = outbox_depth(settings)
+    try:
+        here = msgspec.json.decode((settings.home / "receiver.json").read_bytes())
+    except FileNotFoundError:
+        return ReceiverStatus(running=False, outbox_events=events)
+    return ReceiverStatus(
+        running=_alive(here["pid"]) and answers(here["host"], here["port"]),
+        ae_title=here["ae_title"],
+        host=here["host"],
+        port=here["port"],
+        outbox_events=events,
+    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def outbox_depth(settings: Settings) -> int:
+    """Events in the outboxes of this home that were not forwarded yet."""
+    depth = 0
+    for path in sorted(settings.outbox.parent.glob("*.db")):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+            depth += connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]
+    return depth
+
+
+def run_status(settings: Settings, *, as_json: bool) -> int:
+    """The command `status`."""
+    status = read_status(settings)
+    console = Console()
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(status)).decode())  # noqa: T201
+        return OK
+    console.print(_receiver_line(status))
+    console.print(_queue_table(status))
+    console.print(_count_table(status))
+    for queue in status.queues:
+        for one in queue.abandoned:
+            console.print(
+                f"[red]abandoned[/] {one.range} after {one.attempts} attempts: {one.reason}; "
+                "mend the cause and re-execute its last run in the UI",
+                soft_wrap=True,
+            )
+    return OK
+
+
+def _receiver_line(status: Status) -> str:
+    receiver = status.receiver
+    state = (
+        f"[green]listening[/] as {receiver.ae_title} at {receiver.host}:{receiver.port}"
+        if receiver.running
+        else "[yellow]not running[/]"
+    )
+    return f"receiver {state}; {receiver.outbox_events} events in the outbox"
+
+
+def _queue_table(status: Status) -> Table:
+    table = Table("queue", "stage", title="Queues")
+    for name in ("lag", "seconds", "ranges unfinished", "most attempts", "abandoned"):
+        table.add_column(name, justify="right")
+    for one in status.queues:
+        attempts = max((range_.attempt for range_ in one.outstanding), default=0)
+        table.add_row(
+            one.queue,
+            one.stage,
+            str(one.lag_messages),
+            f"{one.lag_seconds:.1f}",
+            str(len(one.outstanding)),
+            str(attempts or ""),
+            str(len(one.abandoned) or ""),
+        )
+    table.add_row(DEAD_LETTER_QUEUE, "", str(status.dead_letters))
+    return table
+
+
+def _count_table(status: Status) -> Table:
+    table = Table("stage", "what", title="Done so far")
+    table.add_column("count", justify="right")
+    for stage, counts in status.counts.items():
+        for what, count in counts.items():
+            table.add_row(stage, what, str(count))
+    for code, count in status.failures.items():
+        table.add_row("failed", f"[red]{code}[/]", str(count))
+    return table
