@@ -12,7 +12,8 @@ No path is ever used for two contents, and a value from outside never leaves the
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
@@ -23,7 +24,11 @@ NO_DATE: Final = "00000000"
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64
-_DATE: Final = re.compile(r"[0-9]{8}")
+_DATE: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+
+_durable: Final[set[Path]] = set()
+"""Folders whose entries in their parents this process has seen on disk."""
+_DURABLE_MAX: Final = 100_000
 
 
 class InvalidUIDError(PermanentError):
@@ -49,9 +54,17 @@ def check_uid(keyword: str, uid: str) -> tuple[str, ...]:
     return ()
 
 
+def parse_date(study_date: str) -> date | None:
+    """The day that a StudyDate value (DA, PS3.5 6.2) means; None when there is no such day."""
+    if digits := _DATE.fullmatch(study_date):
+        with suppress(ValueError):
+            return date(*map(int, digits.groups()))
+    return None
+
+
 def date_folder(study_date: str) -> str:
     """The folder for a StudyDate value: the eight digits, or `NO_DATE` for anything else."""
-    return study_date if _DATE.fullmatch(study_date) else NO_DATE
+    return study_date if parse_date(study_date) else NO_DATE
 
 
 def object_path(
@@ -64,6 +77,20 @@ def object_path(
 def versioned(path: PurePosixPath, version: int) -> PurePosixPath:
     """The name for other bytes under the same UID, received as ``version``."""
     return path.with_name(f"{path.stem}~{version}.dcm")
+
+
+def newest(path: Path) -> Path | None:
+    """The file last stored under a UID: ``path`` itself or its greatest version, if any."""
+    if not path.exists():  # nearly always: a large series must not be listed for each object
+        return None
+    versions = [
+        int(version)
+        for entry in path.parent.glob(f"{path.stem}~*.dcm")
+        if (version := entry.stem.rpartition("~")[2]).isdecimal()
+    ]
+    if versions:
+        return path.with_name(f"{path.stem}~{max(versions)}.dcm")
+    return path
 
 
 def locate(root: Path, relative: str | PurePosixPath) -> Path:
@@ -88,12 +115,21 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Create a directory and its parents, each with a durable entry in its own parent."""
-    if path.is_dir():
+    """Create a directory and its parents, each with a durable entry in its own parent.
+
+    A directory that another thread or process has just made is synced as well: it may not be on
+    disk yet. Each is synced once per process.
+    """
+    if path in _durable and path.is_dir():
         return
-    make_directories(path.parent)
+    if path.parent != path:
+        make_directories(path.parent)
     path.mkdir(exist_ok=True)
-    sync_directory(path.parent)
+    with suppress(PermissionError):  # a parent we may not even read holds no directory of ours
+        sync_directory(path.parent)
+    if len(_durable) >= _DURABLE_MAX:
+        _durable.clear()
+    _durable.add(path)
 
 
 def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:

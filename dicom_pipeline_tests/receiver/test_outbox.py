@@ -1,0 +1,201 @@
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from dicom_pipeline.clock import HybridClock
+from dicom_pipeline.errors import ConfigurationError, TransientError
+from dicom_pipeline.messages import FAN_OUT, LOG_QUEUE, decode_event
+from dicom_pipeline_tests.receiver.objects import (
+    SENDER,
+    FakeEventLog,
+    FakeOutbox,
+    make_dataset,
+    receiving_into,
+    request_for,
+)
+from receiver.forwarder import Forwarder
+from receiver.outbox import Outbox
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox" / "node.db"
+
+
+@pytest.fixture
+def events(tmp_path):
+    """Three receipts: two objects, and the second one again."""
+    fake = FakeOutbox()
+    receiving = receiving_into(tmp_path / "storage", fake)
+    second = request_for(make_dataset())
+    for request in (request_for(make_dataset()), second, second):
+        receiving.receive(SENDER, request)
+    return fake.events
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_an_added_event_survives_the_process(path, events):
+    outbox = Outbox(path)
+    outbox.add(events[0])
+    # No close: what another connection sees is what a new process would find.
+    with sqlite3.connect(path) as connection:
+        ((value,),) = connection.execute("SELECT value FROM outbox")
+    connection.close()
+    outbox.close()
+    assert decode_event(value) == events[0]
+
+
+def test_events_of_many_threads_share_commits(path, events, monkeypatch):
+    outbox = Outbox(path)
+    commits = []
+    commit = Outbox._commit
+
+    def slow_commit(self, connection, adds, forget):
+        time.sleep(0.02)
+        commits.append(len(adds))
+        commit(self, connection, adds, forget)
+
+    monkeypatch.setattr(Outbox, "_commit", slow_commit)
+    threads = [threading.Thread(target=outbox.add, args=(events[0],)) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outbox.depth().events == sum(commits) == 40
+    assert len(commits) < 10
+    outbox.close()
+
+
+def test_the_clock_goes_on_after_a_restart_with_the_machines_clock_set_back(path, events):
+    outbox = Outbox(path)
+    for event in events:
+        outbox.add(event)
+    outbox.forget(1 << 40)
+    outbox.close()
+    again = Outbox(path)
+    version = HybridClock(again.last_version(), now=lambda: 1).next()
+    again.close()
+    assert version > max(event.version for event in events)
+
+
+def test_ids_are_not_used_again_after_everything_was_published(path, events):
+    outbox = Outbox(path)
+    outbox.add(events[0])
+    outbox.forget(1)
+    outbox.close()
+    again = Outbox(path)
+    again.add(events[1])
+    (entry,) = again.entries(0, 10)
+    again.close()
+    assert entry.id == 2
+
+
+def test_a_second_process_is_told_to_use_another_name(path):
+    outbox = Outbox(path)
+    with pytest.raises(ConfigurationError, match="WORKER_NODE_ID"):
+        Outbox(path)
+    outbox.close()
+    Outbox(path).close()
+
+
+def test_a_broken_outbox_file_is_a_configuration_error(path):
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        Outbox(path)
+
+
+def test_a_failed_commit_fails_the_receipt_and_not_the_next_one(path, events):
+    outbox = Outbox(path)
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("ALTER TABLE outbox RENAME TO away")
+        with pytest.raises(TransientError):
+            outbox.add(events[0])
+        other.execute("ALTER TABLE away RENAME TO outbox")
+    other.close()
+    outbox.add(events[1])
+    assert outbox.depth().events == 1
+    outbox.close()
+
+
+def test_a_closed_outbox_takes_nothing(path, events):
+    outbox = Outbox(path)
+    outbox.close()
+    outbox.close()
+    with pytest.raises(TransientError):
+        outbox.add(events[0])
+
+
+def test_depth_and_age_tell_what_waits(path, events):
+    outbox = Outbox(path)
+    assert outbox.depth() == (0, 0.0)
+    outbox.add(events[0])
+    time.sleep(0.05)
+    depth = outbox.depth()
+    outbox.close()
+    assert depth.events == 1
+    assert 0.04 < depth.age < 10
+
+
+def test_objects_go_to_every_queue_and_duplicates_to_the_log_only(path, events):
+    outbox, log = Outbox(path), FakeEventLog()
+    forwarder = Forwarder(outbox, lambda: log)
+    forwarder.start()
+    for event in events:
+        outbox.add(event)
+    wait_until(lambda: outbox.depth().events == 0)
+    forwarder.stop(1)
+    outbox.close()
+    assert log.topics() == {topic: 3 if topic == LOG_QUEUE else 2 for topic in FAN_OUT}
+    assert log.events(LOG_QUEUE) == events
+    assert {message.key for message in log.messages} == {event.key for event in events}
+    assert log.closed == 1
+
+
+@pytest.mark.parametrize("failing", ["opening", "publishing"])
+def test_while_the_event_log_is_away_events_wait_and_go_out_in_order(path, events, failing):
+    log = FakeEventLog(failures=2 if failing == "publishing" else 0)
+    refusals = iter([TransientError("away"), OSError("away")] if failing == "opening" else [])
+
+    def open_log():
+        if error := next(refusals, None):
+            raise error
+        return log
+
+    outbox = Outbox(path)
+    for event in events:
+        outbox.add(event)
+    forwarder = Forwarder(outbox, open_log)
+    forwarder.start()
+    wait_until(lambda: outbox.depth().events == 0)
+    forwarder.stop(1)
+    outbox.close()
+    assert log.events(LOG_QUEUE) == events
+
+
+def test_stopping_publishes_what_is_left_but_does_not_wait_for_a_log_that_is_away(path, events):
+    outbox = Outbox(path)
+    outbox.add(events[0])
+
+    def away():
+        raise TransientError("away")
+
+    forwarder = Forwarder(outbox, away)
+    forwarder.start()
+    started = time.monotonic()
+    forwarder.stop(0.3)
+    assert time.monotonic() - started < 3
+    log = FakeEventLog()
+    second = Forwarder(outbox, lambda: log)
+    second.start()
+    second.stop(5)
+    outbox.close()
+    assert log.events(LOG_QUEUE) == events[:1]

@@ -1,0 +1,393 @@
+"""The receiver on 127.0.0.1, with pynetdicom as the sender."""
+
+import json
+import logging
+import socket
+import threading
+from contextlib import contextmanager
+from io import BytesIO
+
+import pydicom.config
+import pytest
+from pydicom.uid import UID
+from pynetdicom import AE, _config
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.sop_class import (
+    BasicTextSRStorage,
+    EncapsulatedPDFStorage,
+    RTStructureSetStorage,
+    TwelveLeadECGWaveformStorage,
+    Verification,
+)
+
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.messages import FAN_OUT, LOG_QUEUE
+from dicom_pipeline.settings import Settings
+from dicom_pipeline_tests.receiver.objects import (
+    BIG_ENDIAN,
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    MR,
+    FakeEventLog,
+    deep_nesting,
+    element,
+    encode_dataset,
+    make_dataset,
+    new_uid,
+)
+from receiver.part10 import read_head
+from receiver.server import Receiver
+from receiver.statuses import Status
+
+JPEG_BASELINE, JPEG_LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
+
+
+@pytest.fixture(autouse=True)
+def libraries_as_they_were():
+    """The receiver configures pynetdicom and pydicom for its whole process."""
+    settings = pydicom.config.settings
+    modes = settings.reading_validation_mode, settings.writing_validation_mode
+    level, check = _config.LOG_HANDLER_LEVEL, _config.VALIDATORS["UI"]
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "pynetdicom")}
+    yield
+    settings.reading_validation_mode, settings.writing_validation_mode = modes
+    _config.LOG_HANDLER_LEVEL, _config.VALIDATORS["UI"] = level, check
+    for name, value in levels.items():
+        logging.getLogger(name).setLevel(value)
+
+
+@contextmanager
+def running(tmp_path, peers="", **options):
+    """A receiver with an event log in memory, stopped at the end."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    if peers:
+        (home / "peers.toml").write_text(peers)
+    settings = Settings(
+        _env_file=None,
+        dicom_pipeline_home=home,
+        receiver_port=0,
+        receiver_min_free_bytes=0,
+        worker_node_id="node",
+        **options,
+    )
+    receiver = Receiver(settings, lambda _: receiver.log)
+    receiver.log = FakeEventLog()
+    receiver.start()
+    try:
+        yield receiver
+    finally:
+        receiver.stop()
+
+
+@contextmanager
+def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DICOM_PIPELINE"):
+    """An association as the requestor."""
+    entity = AE(ae_title=calling)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+    for abstract, syntaxes in contexts:
+        entity.add_requested_context(abstract, syntaxes)
+    association = entity.associate("127.0.0.1", receiver.port, ae_title=called)
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def send(association, data_set, uid, sop_class=CT, context=0):
+    """One C-STORE with any bytes and any UIDs; returns status and comment."""
+    association._reactor_checkpoint.clear()
+    while not association._is_paused:
+        pass
+    request = C_STORE()
+    request.MessageID = 1
+    request._affected_sop_class_uid = UID(sop_class)
+    request._affected_sop_instance_uid = UID(uid)
+    request.Priority = 2
+    request.DataSet = BytesIO(data_set)
+    context_id = association.accepted_contexts[context].context_id
+    association.dimse.send_msg(request, context_id)
+    _, response = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    assert response is not None, "no answer"
+    return response.Status, response.ErrorComment or ""
+
+
+def send_dataset(association, dataset, syntax=EXPLICIT, **options):
+    return send(association, encode_dataset(dataset, syntax), str(dataset.SOPInstanceUID), **options)
+
+
+def stored(receiver):
+    root = receiver.settings.storage
+    return sorted(root.rglob("*.dcm"))
+
+
+def events_after_stop(receiver):
+    return receiver.log.events(LOG_QUEUE)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_data_sets_arrive_byte_for_byte(tmp_path, syntax):
+    dataset = make_dataset(PixelData=bytes(range(256)) * 600)
+    data_set = encode_dataset(dataset, syntax)
+    with running(tmp_path) as receiver:
+        with associated(receiver, [(CT, [syntax])]) as association:
+            status = send(association, data_set, str(dataset.SOPInstanceUID))
+        assert status == (0, "")
+        (path,) = stored(receiver)
+    head = read_head(path)
+    assert head.transfer_syntax_uid == syntax
+    assert path.read_bytes()[head.offset :] == data_set
+    assert receiver.log.topics() == dict.fromkeys(FAN_OUT, 1)
+
+
+def test_echo_answers_success(tmp_path):
+    with running(tmp_path) as receiver, associated(receiver, [(Verification, [IMPLICIT])]) as each:
+        assert each.send_c_echo().Status == 0
+
+
+def test_a_duplicate_is_acknowledged_and_only_logged(tmp_path):
+    dataset = make_dataset()
+    with running(tmp_path) as receiver:
+        with associated(receiver) as association:
+            assert send_dataset(association, dataset) == (0, "")
+            assert send_dataset(association, dataset) == (0, "")
+            dataset.PixelData = b"other pixels"
+            assert send_dataset(association, dataset) == (0, "")
+        assert len(stored(receiver)) == 2
+    first, second, third = events_after_stop(receiver)
+    assert second.duplicate_of == first.trace_id
+    assert third.file_name.startswith(f"{dataset.SOPInstanceUID}~")
+    assert receiver.log.topics() == {topic: 3 if topic == LOG_QUEUE else 2 for topic in FAN_OUT}
+
+
+@pytest.mark.parametrize("uid", ["", "../../../tmp/evil", "1" * 65, "1.2/3", "1" * 1000])
+def test_hostile_instance_uids_are_refused(tmp_path, uid):
+    data_set = encode_dataset(make_dataset())
+    good = make_dataset()
+    with running(tmp_path) as receiver, associated(receiver) as association:
+        status, comment = send(association, data_set, uid)
+        assert (status, comment) == Status.INVALID_INSTANCE.value
+        assert stored(receiver) == []
+        assert send_dataset(association, good) == (0, ""), "the association goes on"
+
+
+def test_hostile_data_sets_get_a_status_and_the_association_goes_on(tmp_path):
+    good = encode_dataset(make_dataset(SOPInstanceUID="1.2.77"))
+    middle = good.index(b"\x10\x00\x20\x00LO")
+    study = good.index(b"\x20\x00\x0d\x00UI")
+    cases = [
+        (b"", Status.NO_SOP_CLASS),
+        (b"\xff" * 1000, Status.UNREADABLE),
+        (good[:80], Status.UNREADABLE),
+        (good.replace(b"1.2.77", b"1.2.78"), Status.INSTANCE_MISMATCH),
+        (good[:study] + element(0x20, 0xD, "UI", b"../../..") + good[study:], None),
+        (good[:study] + element(0x20, 0xD, "UI", b"../..") + good[-60:], None),
+        (good[:20] + element(9, 0x1001, "OB", b"x" * 100_000, 3 << 30), Status.UNREADABLE),
+        (good[:middle] + element(9, 0x1001, "OB", b"x" * (10 << 20)) + good[middle:], Status.SUCCESS),
+        (good[:middle] + deep_nesting(100_000) + good[middle:], Status.SUCCESS),
+    ]
+    with running(tmp_path) as receiver, associated(receiver) as association:
+        for data_set, expected in cases:
+            status, comment = send(association, data_set, "1.2.77")
+            if expected:
+                assert (status, comment) == expected.value
+        assert send_dataset(association, make_dataset())[0] == 0
+        root = receiver.settings.storage
+        assert all(path.is_relative_to(root / "default/20240131") for path in stored(receiver))
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        BasicTextSRStorage,
+        EncapsulatedPDFStorage,
+        RTStructureSetStorage,
+        TwelveLeadECGWaveformStorage,
+    ],
+)
+def test_objects_without_pixels_are_stored(tmp_path, sop_class):
+    dataset = make_dataset(SOPClassUID=sop_class)
+    del dataset.PixelData
+    with running(tmp_path) as receiver, associated(receiver, [(sop_class, [EXPLICIT])]) as each:
+        assert send_dataset(each, dataset, sop_class=sop_class) == (0, "")
+    assert events_after_stop(receiver)[0].sop_class_uid == sop_class
+
+
+def test_another_class_than_the_contexts_is_not_supported(tmp_path):
+    dataset = make_dataset(SOPClassUID=MR)
+    with running(tmp_path) as receiver, associated(receiver) as association:
+        status = send_dataset(association, dataset, sop_class=MR)
+    assert status == Status.CLASS_NOT_SUPPORTED.value
+
+
+def test_private_sop_classes_are_not_negotiated(tmp_path):
+    contexts = [("1.2.840.113619.4.2", [EXPLICIT]), (CT, [EXPLICIT])]
+    with running(tmp_path) as receiver, associated(receiver, contexts) as association:
+        assert [each.abstract_syntax for each in association.accepted_contexts] == [CT]
+
+
+PROPOSED = [BIG_ENDIAN, IMPLICIT, JPEG_BASELINE, JPEG_LOSSLESS, EXPLICIT]
+
+
+@pytest.mark.parametrize(
+    ("proposed", "chosen"),
+    [
+        (PROPOSED, EXPLICIT),
+        (PROPOSED[:4], IMPLICIT),
+        ([BIG_ENDIAN, JPEG_BASELINE, JPEG_LOSSLESS], JPEG_LOSSLESS),
+        ([BIG_ENDIAN, JPEG_BASELINE], JPEG_BASELINE),
+        ([BIG_ENDIAN], BIG_ENDIAN),
+        (["1.2.840.10008.1.2.4.112", "1.2.840.10008.1.2.4.110"], "1.2.840.10008.1.2.4.110"),
+        (["1.2.840.10008.1.2.8.1"], "1.2.840.10008.1.2.8.1"),
+        (["1.2.840.10008.1.2.1.98"], "1.2.840.10008.1.2.1.98"),
+        (["1.2.840.113619.5.2"], "1.2.840.113619.5.2"),
+        (["1.2.3.4.5"], "1.2.3.4.5"),
+    ],
+)
+def test_the_best_transfer_syntax_is_chosen(tmp_path, proposed, chosen):
+    options = {"receiver_private_transfer_syntaxes": ("1.2.3.4.5",)}
+    with (
+        running(tmp_path, **options) as receiver,
+        associated(receiver, [(CT, proposed)]) as association,
+    ):
+        (context,) = association.accepted_contexts
+    assert context.transfer_syntax == [chosen]
+
+
+PEERS = f"""
+[[peer]]
+tenant = "east"
+calling_ae = "EAST_CT"
+networks = ["127.0.0.0/8"]
+transfer_syntaxes = ["{JPEG_BASELINE}"]
+
+[[peer]]
+tenant = "west"
+called_ae = "WEST"
+networks = ["127.0.0.0/8"]
+"""
+
+
+def test_a_peers_own_preference_decides(tmp_path):
+    with (
+        running(tmp_path, PEERS) as receiver,
+        associated(receiver, [(CT, PROPOSED)], calling="EAST_CT") as association,
+    ):
+        (context,) = association.accepted_contexts
+    assert context.transfer_syntax == [JPEG_BASELINE]
+
+
+def test_the_tenant_comes_from_the_ae_titles(tmp_path):
+    with running(tmp_path, PEERS) as receiver:
+        with associated(receiver, calling="EAST_CT") as association:
+            send_dataset(association, make_dataset())
+        with associated(receiver, called="WEST") as association:
+            send_dataset(association, make_dataset())
+    events = events_after_stop(receiver)
+    assert [event.tenant_id for event in events] == ["east", "west"]
+    assert [event.file_path.split("/")[0] for event in events] == ["east", "west"]
+    assert [event.source_ae for event in events] == ["EAST_CT", "SCU"]
+
+
+@pytest.mark.parametrize(
+    ("peers", "diagnostic"),
+    [
+        (PEERS, 7),
+        ('[[peer]]\ncalling_ae = "OTHER"\n', 3),
+        ('[[peer]]\nnetworks = ["10.0.0.0/8"]\n', 3),
+    ],
+    ids=["called AE title", "calling AE title", "address"],
+)
+def test_a_sender_who_is_no_peer_is_rejected(tmp_path, peers, diagnostic):
+    with running(tmp_path, peers) as receiver, associated(receiver) as association:
+        assert association.is_rejected
+        answer = association.acceptor.primitive
+        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
+
+
+def test_one_association_too_many_is_rejected_as_transient(tmp_path):
+    with running(tmp_path, receiver_max_associations=2) as receiver:
+        with associated(receiver) as first, associated(receiver):
+            with associated(receiver) as third:
+                assert third.is_rejected
+                answer = third.acceptor.primitive
+                assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+            assert send_dataset(first, make_dataset()) == (0, "")
+
+
+def test_parallel_associations_lose_nothing(tmp_path):
+    associations, objects = 4, 10
+    uids = [[new_uid() for _ in range(objects)] for _ in range(associations)]
+    statuses = []
+
+    def run(receiver, mine):
+        with associated(receiver) as association:
+            for uid in mine:
+                dataset = make_dataset(SOPInstanceUID=uid)
+                statuses.append(send_dataset(association, dataset))
+
+    with running(tmp_path) as receiver:
+        threads = [threading.Thread(target=run, args=(receiver, mine)) for mine in uids]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert statuses == [(0, "")] * associations * objects
+    events = events_after_stop(receiver)
+    assert {event.sop_uid for event in events} == {uid for mine in uids for uid in mine}
+    assert len({event.version for event in events}) == associations * objects
+
+
+def test_a_sender_who_hangs_up_within_an_object_leaves_nothing(tmp_path):
+    with running(tmp_path) as receiver:
+        with associated(receiver) as association:
+            request = C_STORE()
+            request.MessageID = 1
+            request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CT, "1.2.3"
+            request.Priority = 2
+            request.DataSet = BytesIO(b"\0" * 1_000_000)
+            association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+            association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+            association.abort()
+        assert stored(receiver) == []
+
+
+def test_the_status_file_tells_where_the_receiver_listens(tmp_path):
+    with running(tmp_path) as receiver:
+        path = receiver.settings.home / "receiver.json"
+        status = json.loads(path.read_text())
+        assert status["port"] == receiver.port > 0
+        assert set(status) == {"pid", "host", "port", "ae_title"}
+    assert not path.exists()
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = Settings(
+            _env_file=None,
+            dicom_pipeline_home=tmp_path,
+            receiver_port=other.getsockname()[1],
+            worker_node_id="node",
+        )
+        with pytest.raises(ConfigurationError, match="RECEIVER_PORT"):
+            Receiver(settings, lambda _: FakeEventLog()).start()
+
+
+def test_without_space_objects_are_refused_as_out_of_resources(tmp_path):
+    with running(tmp_path) as receiver, associated(receiver) as association:
+        receiver.receiving._min_free_bytes = 1 << 60
+        assert send_dataset(association, make_dataset()) == Status.OUT_OF_RESOURCES.value
+        receiver.receiving._min_free_bytes = 0
+        assert send_dataset(association, make_dataset()) == (0, "")
+
+
+def test_stopping_ends_idle_associations_and_publishes_everything(tmp_path):
+    with running(tmp_path) as receiver:
+        with associated(receiver) as association:
+            assert send_dataset(association, make_dataset()) == (0, "")
+            receiver.stop()
+            assert receiver.log.topics() == dict.fromkeys(FAN_OUT, 1)
+        receiver.stop = lambda: None

@@ -1,0 +1,52 @@
+"""``dicom-receiver``: the receiver as a process. Stops in order on SIGTERM and SIGINT.
+
+Exit status: 0 stopped, 2 configuration error, 1 anything else.
+"""
+
+import logging
+import signal
+import sys
+import threading
+
+from pydantic import ValidationError
+
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.logs import set_up_logging
+from dicom_pipeline.settings import Settings
+from receiver.server import Receiver
+
+logger = logging.getLogger("receiver")
+
+
+def main() -> None:
+    """Run until a signal asks to stop."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Run until a signal asks to stop; returns the exit status."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"dicom-receiver: {error}\n")
+        return 2
+    set_up_logging(settings.log_format, settings.log_level)
+    receiver = Receiver(settings)
+    try:
+        receiver.start()
+        stop.wait()
+        receiver.stop()
+    except ConfigurationError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the message says it all
+        return 2
+    except Exception:
+        logger.exception("receiver failed")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main()

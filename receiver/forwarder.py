@@ -1,0 +1,98 @@
+"""Moves events from the outbox to the event log, for as long as it takes."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from dicom_pipeline.event_log import EventLog, Message
+from receiver.outbox import Entry, Outbox
+
+logger = logging.getLogger(__name__)
+
+_BATCH: Final = 256
+_IDLE_SECONDS: Final = 1.0
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 30.0
+
+
+class Forwarder:
+    """A thread that publishes what the outbox holds, in its order, at least once."""
+
+    def __init__(self, outbox: Outbox, open_log: Callable[[], EventLog]) -> None:
+        """``open_log`` opens the event log with its topics; it is called again after failures."""
+        self._outbox = outbox
+        self._open_log = open_log
+        self._log: EventLog | None = None
+        self._published = 0
+        self._deadline = float("inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    def start(self) -> None:
+        """Start publishing."""
+        self._thread.start()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Publish what is left, for at most ``drain_seconds``; the rest waits for a restart."""
+        self._deadline = time.monotonic() + drain_seconds
+        self._stopping.set()
+        self._outbox.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._expired():
+            try:
+                more = self._forward()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the events must go out
+                self._close_log()
+                logger.warning(
+                    "event log is away, will try again",
+                    extra={"error": f"{type(error).__name__}: {error}", "pause_seconds": pause},
+                )
+                self._rest(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            pause = _FIRST_PAUSE
+            if more:
+                continue
+            if self._stopping.is_set():
+                break
+            self._outbox.wait(_IDLE_SECONDS)
+        self._close_log()
+
+    def _expired(self) -> bool:
+        return self._stopping.is_set() and time.monotonic() >= self._deadline
+
+    def _rest(self, seconds: float) -> None:
+        if self._stopping.is_set():
+            time.sleep(max(0.0, min(seconds, self._deadline - time.monotonic())))
+        else:
+            self._stopping.wait(seconds)
+
+    def _forward(self) -> bool:
+        """Publish one batch; False: there was nothing to publish."""
+        if self._log is None:
+            self._log = self._open_log()
+        entries = self._outbox.entries(self._published, _BATCH)
+        if not entries:
+            return False
+        self._log.publish(list(_messages(entries)))
+        self._published = entries[-1].id
+        self._outbox.forget(self._published)
+        return True
+
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(Exception):
+                log.close()
+
+
+def _messages(entries: Iterable[Entry]) -> Iterable[Message]:
+    for entry in entries:
+        for topic in entry.topics:
+            yield Message(topic, entry.key, entry.value)

@@ -1,0 +1,154 @@
+"""From a complete file in ``incoming/`` to a durable event: the part that recovery shares.
+
+The order is the receiver's promise: the file's final name is durable, then its event, and only
+then does it leave ``incoming/``.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple, Protocol
+
+from dicom_pipeline.clock import iso_time
+from dicom_pipeline.errors import TransientError
+from dicom_pipeline.messages import Event, TransferStatus, uid_hash
+from dicom_pipeline.storage import check_uid, link_new, newest, object_path, versioned
+from receiver.fields import KeyFields
+from receiver.part10 import NotPart10Error, Receipt, content_digest, read_head
+
+_ATTEMPTS: Final = 16
+"""How often other associations may win the race for a name."""
+
+
+class EventSink(Protocol):
+    """Where an event becomes durable."""
+
+    def add(self, event: Event) -> None:
+        """Return once the event is durable."""
+
+
+class Content(NamedTuple):
+    """One received object, but for its bytes."""
+
+    receipt: Receipt
+    fields: KeyFields
+    transfer_syntax_uid: str
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where it belongs, relative to the storage root.
+
+        Raises:
+            InvalidUIDError: a UID cannot be used in a path.
+        """
+        _uid_findings(self.fields)
+        return object_path(
+            self.receipt.tenant_id,
+            self.fields.study_date,
+            self.fields.study_instance_uid,
+            self.fields.series_instance_uid,
+            self.fields.sop_instance_uid,
+        )
+
+
+class Placed(NamedTuple):
+    """Where the content of a receipt lies."""
+
+    path: PurePosixPath
+    """Relative to the storage root."""
+    duplicate_of: str | None
+    """Trace id of the receipt that stored these bytes before, once its event is durable."""
+
+
+def find_same(root: Path, content: Content) -> Placed | None:
+    """The newest file stored under the same UID, if it has the same bytes.
+
+    While that file still has its entry in ``incoming/``, its event may not be durable: then this
+    receipt is no duplicate, and its own event speaks for the file.
+    """
+    relative = content.path
+    existing = newest(root / relative)
+    if existing is None:
+        return None
+    try:
+        head = read_head(existing)
+    except NotPart10Error:
+        return None
+    if content_digest(existing, head) != content.receipt.digest:
+        return None
+    settled = existing.stat().st_nlink == 1
+    first = head.receipt.trace_id if head.receipt and settled else None
+    return Placed(relative.with_name(existing.name), first)
+
+
+def place(root: Path, incoming: Path, content: Content) -> Placed:
+    """Give a complete file its final name, or find the one that already has its content.
+
+    Raises:
+        TransientError: other associations kept taking the names.
+    """
+    relative = content.path
+    further = versioned(relative, content.receipt.version)
+    for mine in (relative, further):
+        if (root / mine).exists() and (root / mine).samefile(incoming):
+            return Placed(mine, None)  # linked before a crash
+    for _ in range(_ATTEMPTS):
+        if same := find_same(root, content):
+            return same
+        name = further if (root / relative).exists() else relative
+        try:
+            link_new(incoming, root / name)
+        except FileExistsError:
+            continue  # another association was faster: compare with what it has brought
+        return Placed(name, None)
+    raise TransientError(f"no free name for {relative.name}: its folder changes too quickly")
+
+
+def event_for(content: Content, placed: Placed, file_size: int) -> Event:
+    """The event of a receipt."""
+    receipt, fields, transfer_syntax_uid = content
+    day = fields.study_date
+    duplicate = placed.duplicate_of is not None
+    return Event(
+        trace_id=receipt.trace_id,
+        worker_node_id=receipt.worker_node_id,
+        tenant_id=receipt.tenant_id,
+        patient_id=fields.patient_id,
+        study_uid=fields.study_instance_uid,
+        series_uid=fields.series_instance_uid,
+        sop_uid=fields.sop_instance_uid,
+        file_size=file_size,
+        file_path=str(placed.path),
+        transfer_syntax_uid=transfer_syntax_uid,
+        number_of_frames=fields.number_of_frames,
+        created_time=iso_time(receipt.version),
+        series_uid_hash=uid_hash(fields.series_instance_uid),
+        study_uid_hash=uid_hash(fields.study_instance_uid),
+        accession_number=fields.accession_number,
+        target_ts=None,
+        study_date=f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else None,
+        transfer_status=TransferStatus.NO_NEED if duplicate else TransferStatus.PENDING,
+        source_ip=receipt.source_ip,
+        source_ae=receipt.source_ae,
+        version=receipt.version,
+        digest=receipt.digest,
+        file_name=placed.path.name,
+        sop_class_uid=fields.sop_class_uid,
+        duplicate_of=placed.duplicate_of,
+        findings=(*_uid_findings(fields), *fields.findings),
+    )
+
+
+def _uid_findings(fields: KeyFields) -> tuple[str, ...]:
+    return (
+        *check_uid("SOPInstanceUID", fields.sop_instance_uid),
+        *check_uid("StudyInstanceUID", fields.study_instance_uid),
+        *check_uid("SeriesInstanceUID", fields.series_instance_uid),
+    )
+
+
+def finish(root: Path, incoming: Path, content: Content, outbox: EventSink) -> Event:
+    """From a complete file in ``incoming/`` to its durable event; may be done again."""
+    placed = place(root, incoming, content)
+    event = event_for(content, placed, (root / placed.path).stat().st_size)
+    outbox.add(event)
+    incoming.unlink()
+    return event

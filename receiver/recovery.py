@@ -1,0 +1,99 @@
+"""After a crash: finish what was received in full, remove what was never acknowledged.
+
+Reads only ``incoming/<worker node>/``, which holds nothing but receipts that did not end.
+"""
+
+import logging
+import mmap
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from dicom_pipeline.errors import PipelineError
+from receiver.fields import UnreadableDataSetError, read_fields
+from receiver.part10 import NotPart10Error, Receipt, digest, read_head
+from receiver.placement import Content, EventSink, finish
+
+logger = logging.getLogger(__name__)
+
+
+class Recovered(NamedTuple):
+    """What one pass did."""
+
+    finished: int
+    removed: int
+    left: int
+    """Could not be finished now: the next pass tries again."""
+
+
+class _Incomplete(Exception):  # noqa: N818 - a finding, not a failure
+    """The file was never complete, so it was never acknowledged."""
+
+
+def recover(
+    root: Path,
+    incoming: Path,
+    outbox: EventSink,
+    in_flight: Callable[[], Collection[str]] = tuple,
+) -> Recovered:
+    """Go through the files in ``incoming``, but for those that are still being received.
+
+    Args:
+        root: the storage root.
+        incoming: this receiver's folder of unfinished receipts.
+        outbox: where events become durable.
+        in_flight: tells the trace ids that are being received. It is asked after the folder
+            was listed, so that a listed file which is not among them has no owner any more.
+    """
+    finished = removed = left = 0
+    found = sorted(incoming.glob("*.dcm"))
+    owned = frozenset(in_flight())
+    for path in found:
+        if path.stem in owned:
+            continue
+        try:
+            _finish_one(root, path, outbox)
+        except _Incomplete as reason:
+            path.unlink()
+            removed += 1
+            logger.warning(
+                "incomplete object removed", extra={"trace_id": path.stem, "reason": str(reason)}
+            )
+        except FileNotFoundError:
+            continue  # its receipt ended meanwhile
+        except (OSError, PipelineError):
+            left += 1
+            logger.exception("object not recovered yet", extra={"trace_id": path.stem})
+        else:
+            finished += 1
+            logger.info("object recovered", extra={"trace_id": path.stem})
+    return Recovered(finished, removed, left)
+
+
+def _finish_one(root: Path, path: Path, outbox: EventSink) -> None:
+    try:
+        head = read_head(path)
+    except NotPart10Error as error:
+        raise _Incomplete("no complete head") from error
+    if head.receipt is None:
+        raise _Incomplete("no receipt in its head")
+    with path.open("rb") as file:
+        if path.stat().st_size != head.offset + head.receipt.length:
+            raise _Incomplete("cut off")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            data_set = memoryview(content)[head.offset :]
+            try:
+                received = _content(head.transfer_syntax_uid, head.receipt, data_set)
+            finally:
+                data_set.release()
+    finish(root, path, received, outbox)
+
+
+def _content(transfer_syntax_uid: str, receipt: Receipt, data_set: memoryview) -> Content:
+    if digest(transfer_syntax_uid, data_set) != receipt.digest:
+        raise _Incomplete("other bytes than its digest says")
+    try:
+        fields = read_fields(data_set, transfer_syntax_uid, receipt.character_set)
+    except UnreadableDataSetError as error:
+        raise _Incomplete("its fields cannot be read") from error
+    return Content(receipt, fields, transfer_syntax_uid)

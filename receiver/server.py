@@ -1,0 +1,161 @@
+"""The receiver as a whole: recovery, outbox, forwarder and Storage SCP, started and stopped.
+
+pynetdicom is imported when the receiver starts, not with this module: it takes a second.
+"""
+
+import errno
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from dicom_pipeline.clock import HybridClock
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.event_log import EventLog, open_event_log
+from dicom_pipeline.messages import ALL_QUEUES
+from dicom_pipeline.peers import load_peers
+from dicom_pipeline.settings import Settings
+from dicom_pipeline.storage import INCOMING, atomic_file, make_directories
+from receiver.forwarder import Forwarder
+from receiver.outbox import Outbox
+from receiver.receipt import Receiving
+from receiver.recovery import recover
+
+if TYPE_CHECKING:
+    from receiver.association import StorageProvider
+
+logger = logging.getLogger(__name__)
+
+_RECOVERY_SECONDS: Final = 60.0
+_FINISH_SECONDS: Final = 30.0
+_DRAIN_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.02
+
+
+def open_log_with_topics(settings: Settings) -> EventLog:
+    """The event log that the settings choose, with every queue in it."""
+    log = open_event_log(settings)
+    try:
+        log.create_topics(ALL_QUEUES, settings.event_log_partitions)
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+class Receiver:
+    """One receiver process's parts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_log: Callable[[Settings], EventLog] = open_log_with_topics,
+    ) -> None:
+        """``open_log`` opens the event log with its topics."""
+        self.settings = settings
+        self.port = 0
+        """The real port, once started."""
+        self._open_log = open_log
+        self._stopping = threading.Event()
+        self._recovery = threading.Thread(
+            target=self._keep_recovering, name="recovery", daemon=True
+        )
+        self._status_file = settings.home / "receiver.json"
+
+    def start(self) -> None:
+        """Recover what an earlier process left, then listen.
+
+        Raises:
+            ConfigurationError: the peers, the outbox or the address cannot be used.
+        """
+        from receiver.association import StorageProvider, quiet_libraries  # noqa: PLC0415
+
+        settings = self.settings
+        peers = load_peers(settings.peers)
+        quiet_libraries()
+        make_directories(settings.storage)
+        self.outbox = Outbox(settings.outbox)
+        try:
+            incoming = settings.storage / INCOMING / settings.worker_node_id
+            recover(settings.storage, incoming, self.outbox)
+            self.receiving = Receiving(
+                root=settings.storage,
+                worker_node_id=settings.worker_node_id,
+                outbox=self.outbox,
+                clock=HybridClock(self.outbox.last_version()),
+                min_free_bytes=settings.receiver_min_free_bytes,
+            )
+            self._provider = StorageProvider(settings, peers, self.receiving)
+            self.port = _listen(self._provider, settings)
+        except BaseException:
+            self.outbox.close()
+            raise
+        self._forwarder = Forwarder(self.outbox, lambda: self._open_log(settings))
+        self._forwarder.start()
+        self._recovery.start()
+        self._write_status()
+        logger.info(
+            "receiver is ready",
+            extra={
+                "host": settings.receiver_host,
+                "port": self.port,
+                "ae_title": settings.receiver_ae_title,
+            },
+        )
+
+    def stop(self) -> None:
+        """Finish the objects in flight, publish what is left for a moment, and let go."""
+        self._stopping.set()
+        self._provider.stop_listening()
+        deadline = time.monotonic() + _FINISH_SECONDS
+        while time.monotonic() < deadline:
+            self._provider.abort_idle()
+            if not self._provider.associations() and not self.receiving.in_flight():
+                break
+            time.sleep(_POLL_SECONDS)
+        self._recovery.join()
+        self._forwarder.stop(_DRAIN_SECONDS)
+        depth = self.outbox.depth()
+        self.outbox.close()
+        self._status_file.unlink(missing_ok=True)
+        logger.info("receiver stopped", extra={"events_left": depth.events})
+
+    def _keep_recovering(self) -> None:
+        while not self._stopping.wait(_RECOVERY_SECONDS):
+            try:
+                recover(
+                    self.settings.storage,
+                    self.receiving.incoming,
+                    self.outbox,
+                    self.receiving.in_flight,
+                )
+            except Exception:
+                logger.exception("recovery pass failed")
+
+    def _write_status(self) -> None:
+        status = {
+            "pid": os.getpid(),
+            "host": self.settings.receiver_host,
+            "port": self.port,
+            "ae_title": self.settings.receiver_ae_title,
+        }
+        with atomic_file(self._status_file) as file:
+            file.write(json.dumps(status).encode())
+
+
+def _listen(provider: "StorageProvider", settings: Settings) -> int:
+    try:
+        return provider.start()
+    except OSError as error:
+        remedy = (
+            "stop the program that uses it, or set RECEIVER_PORT"
+            if error.errno == errno.EADDRINUSE
+            else "correct RECEIVER_HOST and RECEIVER_PORT"
+        )
+        raise ConfigurationError(
+            f"cannot listen on {settings.receiver_host}:{settings.receiver_port} "
+            f"({error.strerror}): {remedy}"
+        ) from error
