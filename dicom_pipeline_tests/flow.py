@@ -79,10 +79,8 @@ class Flow:
     def receive_file(self, path, calling_ae="MODALITY"):
         """Receive the data set of a Part 10 file, byte for byte."""
         ds = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
-        syntax = ds.file_meta.TransferSyntaxUID
-        return self.receive(
-            data_set_bytes(path), ds.SOPClassUID, ds.SOPInstanceUID, syntax, calling_ae
-        )
+        uids = (ds.SOPClassUID, ds.SOPInstanceUID, ds.file_meta.TransferSyntaxUID)
+        return self.receive(data_set_bytes(path), *map(str, uids), calling_ae)
 
     def receive_dataset(self, ds, tmp_path: Path, calling_ae="MODALITY"):
         """Receive a pydicom data set."""

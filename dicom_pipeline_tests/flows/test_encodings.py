@@ -1,6 +1,8 @@
 """The same patient, whatever character set the modality writes."""
 
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from dicom_pipeline.peers import Peers
 from dicom_pipeline_tests.datasets import an_image
@@ -8,6 +10,7 @@ from dicom_pipeline_tests.flow import open_flow
 from receiver.statuses import Status
 
 NAME = "Wang^XiaoDong=王^小东="
+PATIENT_NAME = Tag("PatientName")
 MISLABELLED = "OLD_CT"
 
 # (SpecificCharacterSet, bytes of the name, calling AE)
@@ -25,17 +28,14 @@ ENCODINGS = {
 
 PEERS = Peers.model_validate({"peer": [{"calling_ae": MISLABELLED, "character_set": ["GBK"]}, {}]})
 
-VARYING = {"trace_id", "row_version", "file_size", "tags"}
+VARYING = {"trace_id", "row_version", "file_size", "total_size", "tags"}
 
 
 def rows_of(home, encoding):
     character_set, name, calling_ae = ENCODINGS[encoding]
     ds = an_image(1)
     ds.SpecificCharacterSet = character_set
-    del ds.PatientName
-    ds.add_new("PatientName", "UN", name)
-    ds["PatientName"].VR = "PN"
-    ds["PatientName"]._value = name
+    ds[PATIENT_NAME] = RawDataElement(PATIENT_NAME, "PN", len(name), name, 0, False, True)
     home.mkdir()
     with open_flow(home, PEERS) as flow:
         assert flow.receive_dataset(ds, home, calling_ae) is Status.SUCCESS
