@@ -1,6 +1,8 @@
 """What only the embedded event log promises."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 
@@ -137,3 +139,28 @@ def test_closing_twice_is_harmless(path):
     log = SqliteEventLog(path)
     log.close()
     log.close()
+
+
+PUBLISH_FOR_EVER = """
+import sys
+from pathlib import Path
+from dicom_pipeline.event_log import Message
+from dicom_pipeline.event_log.sqlite import SqliteEventLog
+log = SqliteEventLog(Path(sys.argv[1]))
+while True:
+    log.publish([Message("storage_queue", "k", b"x" * 500)] * 3)
+    print("durable", flush=True)
+"""
+
+
+@pytest.mark.service
+def test_a_killed_publisher_loses_nothing_that_was_promised_and_leaves_no_half_batch(log, path):
+    program = [sys.executable, "-c", PUBLISH_FOR_EVER, str(path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as publisher:
+        promised = [publisher.stdout.readline() for _ in range(20)]
+        publisher.kill()
+        promised += publisher.stdout.readlines()
+    assert promised[0] == b"durable\n"
+    records = list(log.read(whole(log)))
+    assert len(records) >= 3 * len(promised)
+    assert len(records) % 3 == 0
