@@ -46,24 +46,25 @@ def make_table(columns: TableColumns, metadata: MetaData, counts: Sequence[str] 
     )
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert ``rows``, or update the row of the same key unless it is newer.
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    order: Sequence[str] = ("row_version", "trace_id"),
+) -> None:
+    """Insert ``rows``, or update the row of the same key unless it is greater in ``order``.
 
-    "Newer" is a greater ``(row_version, trace_id)``. Each row has every column but the counts.
+    Each row has every column but the counts.
     """
     if not rows:
         return
     insert = sqlite.insert(table)
-    keys = list(table.primary_key.columns)
+    updated = [c.name for c in table.columns if not c.primary_key and not c.info.get(_COUNTS)]
     statement = insert.on_conflict_do_update(
-        index_elements=keys,
-        set_={
-            column.name: insert.excluded[column.name]
-            for column in table.columns
-            if not column.primary_key and not column.info.get(_COUNTS)
-        },
-        where=tuple_(insert.excluded.row_version, insert.excluded.trace_id)
-        >= tuple_(table.c.row_version, table.c.trace_id),
+        index_elements=list(table.primary_key.columns),
+        set_={name: insert.excluded[name] for name in updated},
+        where=tuple_(*(insert.excluded[name] for name in order))
+        >= tuple_(*(table.c[name] for name in order)),
     )
     connection.execute(statement, [dict(row) for row in rows])
 
@@ -72,6 +73,7 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
     """Insert those of ``rows`` whose key is not there; change nothing that is."""
     if not rows:
         return
-    keys = list(table.primary_key.columns)
-    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+    statement = sqlite.insert(table).on_conflict_do_nothing(
+        index_elements=list(table.primary_key.columns)
+    )
     connection.execute(statement, [dict(row) for row in rows])

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Self
 
 from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.dialects import sqlite
 
 from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
 from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
@@ -47,17 +46,17 @@ class SqlCatalog:
                 insert_missing(connection, table, missing)
 
     def index(self, objects: Sequence[IndexedObject]) -> None:
-        # Also a row that is too old to be stored has its parents written and counted, so that
+        # An object that is too old to be stored has its parents written all the same, so that
         # the order in which the versions of an object come makes no difference.
-        every = tables.INSTANCE_COLUMNS.complete(item.instance for item in objects)
-        instances = tables.INSTANCE_COLUMNS.newest(every)
+        columns = tables.INSTANCE_COLUMNS
+        instances = columns.newest(columns.complete(item.instance for item in objects))
         parents = [
             (table, spec.newest(spec.complete(getattr(item, level) for item in objects)))
             for level, table, spec in _PARENT_LEVELS
         ]
         with self._database.write() as connection:
             concerned = present_parents(connection, instances)
-            concerned.update(parents_of(row) for row in every)
+            concerned.update(parents_of(row) for row in instances)
             for table, rows in parents:
                 upsert(connection, table, rows)
             upsert(connection, tables.INSTANCE, instances)
@@ -70,25 +69,19 @@ class SqlCatalog:
             upsert(connection, tables.RENDITION, rows)
 
     def abandon(self, abandoned: AbandonedRange) -> None:
-        table = tables.ABANDONED_RANGE
         offsets = abandoned.offsets
-        insert = sqlite.insert(table).values(
-            topic_id=offsets.topic_id,
-            partition_id=offsets.partition,
-            start_offset=offsets.start,
-            end_offset=offsets.end,
-            topic=offsets.topic,
-            attempts=abandoned.attempts,
-            reason=abandoned.reason,
-            run_id=abandoned.run_id,
-        )
-        statement = insert.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={name: insert.excluded[name] for name in ("attempts", "reason", "run_id")},
-            where=insert.excluded.attempts >= table.c.attempts,
-        )
+        row = {
+            "topic_id": offsets.topic_id,
+            "partition_id": offsets.partition,
+            "start_offset": offsets.start,
+            "end_offset": offsets.end,
+            "topic": offsets.topic,
+            "attempts": abandoned.attempts,
+            "reason": abandoned.reason,
+            "run_id": abandoned.run_id,
+        }
         with self._database.write() as connection:
-            connection.execute(statement)
+            upsert(connection, tables.ABANDONED_RANGE, [row], order=("attempts",))
 
     def recovered(self, offsets: OffsetRange) -> None:
         with self._database.write() as connection:
