@@ -99,7 +99,8 @@ def _integer(value: Value, keyword: str, findings: Findings) -> int | None:
     text = _number_text(value, keyword, findings)
     if not text:
         return None
-    if _INTEGER.fullmatch(text):
+    is_integer = _INTEGER.fullmatch(text) is not None
+    if is_integer:
         number = int(text)
     else:
         decimal = float(text) if _DECIMAL.fullmatch(text) else math.nan
@@ -107,10 +108,11 @@ def _integer(value: Value, keyword: str, findings: Findings) -> int | None:
             findings.add(keyword, "not an integer, left out")
             return None
         number = int(decimal)
-        findings.add(keyword, "not written as an integer")
     if number not in _INT64:
         findings.add(keyword, "beyond 64 bits, left out")
         return None
+    if not is_integer:
+        findings.add(keyword, "not written as an integer")
     return number
 
 

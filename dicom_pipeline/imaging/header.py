@@ -1,10 +1,11 @@
-"""The raw elements of one DICOM file, up to the pixel data.
+"""The raw elements of one DICOM file, without the pixel data.
 
 pydicom parses; what stands here keeps it from believing declared lengths, from inflating without a
 bound and from giving up on a file whose beginning is sound. No value is converted.
 """
 
 import io
+import itertools
 import os
 import struct
 import warnings
@@ -28,13 +29,17 @@ VALUE_LIMIT: Final = 64 * 1024
 """Longest value field in bytes that is read; longer ones are left out, sequences apart."""
 INFLATED_LIMIT: Final = 256 * 1024 * 1024
 """Most bytes a deflated data set may inflate to; the rest is not read."""
+FRAGMENTS_LIMIT: Final = 4096
+"""Most items of encapsulated pixel data that are stepped over on the way to what follows."""
 
 Elements = Mapping[int, RawDataElement | DataElement]
 
 _PREAMBLE_LENGTH: Final = 128
 _PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_ITEM: Final = b"\xfe\xff\x00\xe0"
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_DIGITAL_SIGNATURES: Final = 0xFFFAFFFA
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _SOP_CLASS_UID: Final = 0x00080016
 _SOP_INSTANCE_UID: Final = 0x00080018
@@ -67,10 +72,10 @@ class _BoundedReader(io.BufferedReader):
 
 
 def read_header(path: Path, findings: Findings) -> Header:
-    """Read the elements of the file at `path` up to the pixel data.
+    """Read the elements of the file at `path` up to the pixel data, and digital signatures.
 
-    Elements after the pixel data (digital signatures and data set trailing padding, hardly
-    anything else) are ignored: to reach them one would have to walk through the pixel data.
+    The pixel data are stepped over, not read. What follows them is ignored, digital signatures
+    (FFFA,FFFA) right behind them apart; hardly anything but padding (FFFC,FFFC) ever does.
 
     Raises:
         UnreadableHeaderError: the file is empty, not DICOM, or nothing of it can be read.
@@ -189,14 +194,48 @@ def _read_elements(
             raise
         except Exception:  # noqa: BLE001 - whatever the parser stumbles over means the same
             # pydicom looks every character set up in Python, which may fail; here it is only bytes
-            if parser.tag == _SPECIFIC_CHARACTER_SET:
+            if parser.tag == _SPECIFIC_CHARACTER_SET and parser.length <= VALUE_LIMIT:
                 elements[parser.tag] = parser.reread()
                 continue
             findings.add("header", "damaged, only the attributes before the damage are read")
             return elements
-        if parser.tag not in _PIXEL_DATA and file.read(1):
+        if parser.tag in _PIXEL_DATA:
+            elements |= _read_signatures(file, parser, findings)
+        elif file.read(1):
             findings.add("header", "ends before the end of the file, the rest is not read")
         return elements
+
+
+def _read_signatures(
+    file: BinaryIO, parser: "_Parser", findings: Findings
+) -> dict[int, RawDataElement | DataElement]:
+    """The digital signatures, when they stand right behind the pixel data."""
+    file.seek(parser.position)
+    if parser.length == _UNDEFINED_LENGTH:
+        _skip_fragments(file)
+    else:
+        file.seek(parser.length, os.SEEK_CUR)
+    group, number = divmod(_DIGITAL_SIGNATURES, 0x10000)
+    order = "<HH" if parser.is_little_endian else ">HH"
+    if _peek(file, 4) != struct.pack(order, group, number):
+        return {}
+    try:
+        return {
+            int(element.tag): _with_long_sequence(file, element)
+            for element in itertools.islice(parser.elements(), 1)
+        }
+    except Exception:  # noqa: BLE001 - whatever the parser stumbles over means the same
+        findings.add("DigitalSignaturesSequence", "damaged sequence, left out")
+        return {}
+
+
+def _skip_fragments(file: BinaryIO) -> None:
+    """Go behind encapsulated pixel data (PS3.5 A.4), over no more than `FRAGMENTS_LIMIT` items."""
+    for _ in range(FRAGMENTS_LIMIT):
+        head = file.read(8)
+        if head[:4] != _ITEM:  # the sequence delimitation item, or the end of a damaged file
+            return
+        file.seek(int.from_bytes(head[4:], "little"), os.SEEK_CUR)
 
 
 class _Parser:
@@ -205,37 +244,37 @@ class _Parser:
     def __init__(self, file: BinaryIO, *, is_implicit_vr: bool, is_little_endian: bool) -> None:
         self._file = file
         self._is_implicit_vr = is_implicit_vr
-        self._is_little_endian = is_little_endian
+        self.is_little_endian = is_little_endian
         self.tag = 0
         self._vr: str | None = None
-        self._length = 0
-        self._position = 0
+        self.length = 0
+        self.position = 0
 
     def elements(self) -> Iterator[RawDataElement | DataElement]:
         return data_element_generator(
             self._file,
             self._is_implicit_vr,
-            self._is_little_endian,
+            self.is_little_endian,
             self._is_pixel_data,
             VALUE_LIMIT,
         )
 
     def _is_pixel_data(self, tag: BaseTag, vr: str | None, length: int) -> bool:
-        self.tag, self._vr, self._length = int(tag), vr, length
-        self._position = self._file.tell()
+        self.tag, self._vr, self.length = int(tag), vr, length
+        self.position = self._file.tell()
         return tag in _PIXEL_DATA
 
     def reread(self) -> RawDataElement:
         """The element on which pydicom gave up; the file is then behind it."""
-        self._file.seek(self._position)
+        self._file.seek(self.position)
         return RawDataElement(
             BaseTag(self.tag),
             self._vr,
-            self._length,
-            self._file.read(self._length),
-            self._position,
+            self.length,
+            self._file.read(self.length),
+            self.position,
             self._is_implicit_vr,
-            self._is_little_endian,
+            self.is_little_endian,
         )
 
 

@@ -45,9 +45,9 @@ class TagRecord(msgspec.Struct, frozen=True):
 def read_tags(path: Path, character_set: tuple[str, ...] | None = None) -> TagRecord:
     """Read the header of the DICOM file at `path`; to be called in a process with limits.
 
-    Neither the pixel data nor what follows it (digital signatures and padding, hardly anything
-    else) is read. Wrong values are kept as far as they can be, each with a finding. The same bytes
-    always give the same record.
+    The pixel data are not read, and what follows them is ignored, digital signatures apart. Wrong
+    values are kept as far as they can be, each with a finding. The same bytes always give the same
+    record.
 
     Args:
         path: a file of PS3.10, or a bare data set.

@@ -231,14 +231,16 @@ def _misfit(charset: CharacterSet) -> str:
 
 
 def _decode_stand_alone(data: bytes, charset: CharacterSet, codec: str) -> Decoded:
+    problem = None
     try:
         text = data.decode(codec)
     except UnicodeDecodeError:
-        return Decoded(data.decode(codec, "replace"), _misfit(charset))
+        text = data.decode(codec, "replace")
+        problem = _misfit(charset)
     if "\x1b" in text:
-        problem = f"escape sequence, which {charset.name} does not allow"
-        return Decoded(text.replace("\x1b", REPLACEMENT), problem)
-    return Decoded(text, None)
+        text = text.replace("\x1b", REPLACEMENT)
+        problem = problem or f"escape sequence, which {charset.name} does not allow"
+    return Decoded(text, problem)
 
 
 class _CodeExtensions:
