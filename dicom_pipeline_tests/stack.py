@@ -1,0 +1,98 @@
+"""The whole group of `dicom-pipeline up`, for tests of the flow from end to end."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from dicom_pipeline.cli.stack_info import StackInfo
+from dicom_pipeline.cli.stack_process import StackProcess
+from dicom_pipeline.cli.status import Status, read_status
+from dicom_pipeline.settings import Settings
+
+START_SECONDS = 120
+
+
+class RunningStack:
+    """Starts the group on free ports when entered, and stops all of it when left.
+
+    Args:
+        home: the home folder; may be one that was used before.
+        wait: whether to wait until every part is ready.
+        settings: further settings by their field names, e.g. ``stream_tick_seconds=5``.
+    """
+
+    def __init__(self, home: Path, *, wait: bool = True, **settings: object) -> None:
+        self.settings = Settings(dicom_pipeline_home=home, **settings)
+        environment = {name.upper(): str(value) for name, value in settings.items()}
+        ports = {"RECEIVER_PORT": "0", "UI_PORT": "0"}
+        self._group = StackProcess(self.settings, {**ports, **environment})
+        self._wait = wait
+
+    def __enter__(self) -> Self:
+        self._group.start()
+        try:
+            if self._wait:
+                self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def info(self) -> StackInfo:
+        return self._group.info
+
+    @property
+    def pid(self) -> int:
+        """The process id of the supervisor."""
+        return self.info.pid
+
+    @property
+    def receiver_port(self) -> int:
+        return self.info.receiver_port
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each part: receiver, code-server, daemon, webserver."""
+        return self.info.parts
+
+    def processes(self) -> list[psutil.Process]:
+        """Supervisor, parts, and all that they started."""
+        supervisor = psutil.Process(self.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def kill(self, part: str) -> int:
+        """SIGKILL a part; returns the process id that it had."""
+        pid = self.pids()[part]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_until_ready(self, timeout: float = START_SECONDS) -> StackInfo:
+        return self._group.wait_until(lambda info: info.ready, timeout)
+
+    def wait_until_restarted(self, part: str, old_pid: int, timeout: float = 60) -> StackInfo:
+        return self._group.wait_until(
+            lambda info: info.ready and info.parts.get(part, old_pid) != old_pid, timeout
+        )
+
+    def status(self) -> Status:
+        return read_status(self.settings)
+
+    def wait_until_caught_up(self, timeout: float) -> Status:
+        """Wait until nothing is left in the outbox or any queue."""
+        deadline = time.monotonic() + timeout
+        while not (status := self.status()).caught_up:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not caught up after {timeout} s: {status}")
+            time.sleep(0.5)
+        return status
+
+    def stop(self) -> int:
+        """Stop the group; returns the exit code of `up`."""
+        return self._group.stop()
