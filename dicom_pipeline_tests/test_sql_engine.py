@@ -88,7 +88,7 @@ def test_an_error_tells_no_value(database):
         connection.exec_driver_sql("CREATE TABLE a (b INTEGER PRIMARY KEY) STRICT")
     with pytest.raises(PermanentError) as refusal, database.write() as connection:
         connection.exec_driver_sql("INSERT INTO a VALUES (?)", ("Zhang^San",))
-    everything = [refusal.value, refusal.value.__cause__]
+    everything = [refusal.value, refusal.value.__cause__, refusal.value.__context__]
     assert "Zhang" not in "".join(f"{error}{error!r}" for error in everything)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_pipeline_tests.catalog.samples import indexed
 
-BATCHES = 20
+BATCHES = 8
 OBJECTS = 25
 
 

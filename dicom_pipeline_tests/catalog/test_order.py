@@ -44,7 +44,7 @@ def deliveries(draw, items):
 
 
 @pytest.mark.parametrize("fresh", ADAPTERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data):
     objects = objects_of(data.draw(st.lists(receipts, min_size=1, max_size=6)))
@@ -61,7 +61,7 @@ def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data)
 
 
 @pytest.mark.parametrize("fresh", ADAPTERS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_any_order_and_repetition_of_records_and_renditions_gives_the_same_tables(fresh, data):
     numbers = range(1, 6)

@@ -49,7 +49,7 @@ def test_an_older_row_never_overwrites_a_newer_one(warehouse, table):
 
 
 @pytest.mark.parametrize("fresh", ADAPTERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_order_and_repetition_of_loads_gives_the_same_rows(fresh, data):
     rows = [
