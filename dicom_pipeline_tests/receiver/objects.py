@@ -6,8 +6,8 @@ from collections import Counter
 from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.filewriter import write_dataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from dicom_pipeline.clock import HybridClock
 from dicom_pipeline.messages import ALL_QUEUES, decode_event

@@ -140,7 +140,7 @@ def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch)
 
     def note(descriptor):
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
-        calls.append((kind, os.readlink(f"/proc/self/fd/{descriptor}")))
+        calls.append((kind, str(Path(f"/proc/self/fd/{descriptor}").readlink())))
         real_fsync(descriptor)
 
     class Outbox:
