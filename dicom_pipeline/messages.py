@@ -1,7 +1,7 @@
 """The event on the wire, the names of the queues, and the range of offsets that a run works on."""
 
 import hashlib
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -22,6 +22,13 @@ ALL_QUEUES: Final = (*FAN_OUT, DEAD_LETTER_QUEUE)
 
 PHASES: Final = 1024
 """``row_version = version * PHASES + phase``: room for the stages' later words on a receipt."""
+
+
+BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a BIGINT column holds."""
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Version = Annotated[int, msgspec.Meta(ge=0, lt=2**63 // PHASES)]
+Phase = Annotated[int, msgspec.Meta(ge=0, lt=PHASES)]
 
 
 class TransferStatus:
@@ -48,16 +55,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     study_uid: str
     series_uid: str
     sop_uid: str
-    file_size: int
+    file_size: Natural
     """Bytes of the whole Part 10 file."""
     file_path: str
     """Relative to the storage root, with forward slashes."""
     transfer_syntax_uid: str
-    number_of_frames: int | None
+    number_of_frames: BigInt | None
     created_time: str
     """When the object was received: UTC, ISO 8601 with microseconds."""
-    series_uid_hash: int
-    study_uid_hash: int
+    series_uid_hash: BigInt
+    study_uid_hash: BigInt
     accession_number: str
     target_ts: str | None
     """Transfer syntax of the rendition, once it is decided."""
@@ -68,11 +75,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     source_ip: str
     source_ae: str
 
-    version: int
+    version: Version
     """µs since the epoch from the receiver's hybrid logical clock."""
-    phase: int = 0
+    phase: Phase = 0
     """0 for the receipt itself; a stage's later word about it counts up."""
-    attempt: int = 0
+    attempt: Phase = 0
     """0 for the first conversion; each backfill counts up."""
     digest: str
     """SHA-256 (hex) of the transfer syntax UID and the data set bytes, without group 0002."""
@@ -149,7 +156,7 @@ def decode_event(value: bytes) -> Event:
     """
     try:
         event = _event_decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableEventError(f"not an event: {error}") from error
     if event.schema != SCHEMA:
         raise UnreadableEventError(

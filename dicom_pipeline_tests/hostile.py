@@ -213,7 +213,7 @@ CASES = [
         abstract_syntax="1.2.840.10008.5.1.4.1.1.4"
     ),
     # Not a data set
-    Hostile("an empty data set", b"", uid_of("empty"), REFUSED, 0xC0),
+    Hostile("a data set of two bytes", b"\0\0", uid_of("empty"), REFUSED, 0xC0),
     Hostile("garbage", bytes(range(256)) * 40, uid_of("garbage"), REFUSED, 0xC0),
     Hostile(
         "cut off before the Study UID", data_set(uid_of("cut"))[:90], uid_of("cut"), REFUSED, 0xC0
@@ -277,7 +277,7 @@ CASES = [
     ),
     plain(
         "3 GB declared for the pixels",
-        elements={0x7FE00010: element(0x7FE00010, "OW", bytes(128), length=3 * GIGABYTE)},
+        elements={0x7FE00010: element(0x7FE00010, "OW", bytes(64), length=3 * GIGABYTE)},
         error_code="truncated",
     ),
     # Pixels

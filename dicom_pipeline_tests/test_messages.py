@@ -14,10 +14,14 @@ from dicom_pipeline.messages import (
     FAN_OUT,
     LOG_QUEUE,
     PHASES,
+    BigInt,
     DeadLetter,
     Event,
+    Natural,
     OffsetRange,
+    Phase,
     UnreadableEventError,
+    Version,
     decode_dead_letter,
     decode_event,
     encode,
@@ -31,9 +35,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 BIGINT = st.integers(-(2**63), 2**63 - 1)
 VALUES = {
     str: TEXT,
-    int: BIGINT,
+    BigInt: BIGINT,
+    BigInt | None: st.none() | BIGINT,
+    Natural: st.integers(0, 2**63 - 1),
+    Phase: st.integers(0, PHASES - 1),
+    Version: st.integers(0, 2**53 - 1),
     str | None: st.none() | TEXT,
-    int | None: st.none() | BIGINT,
     tuple[str, ...]: st.lists(TEXT).map(tuple),
 }
 CHANGES = st.fixed_dictionaries(
@@ -180,3 +187,24 @@ def test_an_offset_range_names_itself_and_its_attempts():
     assert len(offsets) == 25
     assert str(offsets) == "index_queue:2:10-35"
     assert offsets.run_key(3) == "id7:2:10-35#3"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("file_size", -1),
+        ("file_size", 2**63),
+        ("version", 2**53),
+        ("phase", PHASES),
+        ("attempt", -1),
+    ],
+)
+def test_a_number_that_no_column_could_hold_is_no_event(field, value):
+    with pytest.raises(UnreadableEventError, match=field):
+        decode_event(encode(an_event(**{field: value})))
+
+
+def test_a_message_nested_too_deep_is_no_event():
+    deep = b"[" * 200_000 + b"]" * 200_000
+    with pytest.raises(UnreadableEventError):
+        decode_event(b'{"unknown":' + deep + b"}")

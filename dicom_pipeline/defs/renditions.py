@@ -15,9 +15,9 @@ from dicom_pipeline.orchestration.range_runs import (
     work_on_range,
 )
 from dicom_pipeline.orchestration.resources import Pipeline
+from dicom_pipeline.ranges import end_within_bytes
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import RENDITIONS
-from dicom_pipeline.stages.budget import cut_by_bytes
 from dicom_pipeline.stages.renditions import open_renderer
 from dicom_pipeline.warehouse import CONVERSION_RECORD
 
@@ -62,7 +62,7 @@ def renditions(
 
 
 def _cut(log: EventLog, settings: Settings) -> Callable[[OffsetRange], int]:
-    return cut_by_bytes(log, settings.stream_range_bytes_max)
+    return lambda offsets: end_within_bytes(log, offsets, settings.stream_range_bytes_max)
 
 
 renditions_job = dg.define_asset_job(

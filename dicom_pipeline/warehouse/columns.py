@@ -49,12 +49,13 @@ _OBJECT_META: Final = TableColumns(
 )
 _CONVERSION_RECORD: Final = TableColumns(
     warehouse.CONVERSION_RECORD,
-    ("tenant_id", "sop_uid", "stage"),
+    ("tenant_id", "trace_id", "stage"),
     (
         TENANT,
-        Column("sop_uid", required=True),
+        Column("trace_id", required=True),
         Column("stage", required=True),
-        *ORDER,
+        Column("row_version", int, required=True),
+        Column("sop_uid", required=True),
         Column("study_uid"),
         Column("series_uid"),
         Column("sop_class_uid"),

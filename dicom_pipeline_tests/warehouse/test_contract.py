@@ -157,18 +157,27 @@ def test_a_study_is_summed_up_by_study_and_by_modality(warehouse):
 
 
 def test_failures_are_summed_up_by_cause_until_they_recover(warehouse):
-    def record(sop_uid, version, **more):
+    def record(trace_id, version=1, **more):
         return row_of(
             CONVERSION_RECORD,
             tenant_id="t",
-            sop_uid=sop_uid,
+            trace_id=trace_id,
+            sop_uid=f"object of {trace_id}",
             stage="rendition",
             row_version=version,
             **{"error_code": "decode_failed", "transfer_syntax_uid": "1.2", **more},
         )
 
-    warehouse.load(CONVERSION_RECORD, [record("1", 1), record("2", 1, retryable=False)], "a")
-    warehouse.load(CONVERSION_RECORD, [record("3", 1), record("3", 2, state="recovered")], "b")
+    def image(trace_id, sop_uid):
+        return row_of(IMAGE, tenant_id="t", trace_id=trace_id, sop_uid=sop_uid)
+
+    warehouse.load(CONVERSION_RECORD, [record("1"), record("2", retryable=False)], "a")
+    warehouse.load(CONVERSION_RECORD, [record("3"), record("3", 2, state="recovered")], "b")
+    warehouse.load(CONVERSION_RECORD, [record("4")], "c")
+    newest = {"1": "1", "2": "2", "3": "3", "4": "received again as 5"}
+    warehouse.load(
+        IMAGE, [image(trace, f"object of {first}") for first, trace in newest.items()], "d"
+    )
     (row,) = warehouse.query("SELECT * FROM conversion_failure_summary")
     assert (row["error_code"], row["number_of_objects"], row["number_retryable"]) == (
         "decode_failed",

@@ -1,11 +1,11 @@
--- One row per object that could not be shown: why, with which library, and whether a backfill may
--- help. A later success turns the row into `recovered`. Written by the rendition stage.
+-- One row per receipt whose object could not be shown: why, with which library, and whether a backfill
+-- may help. A backfill that succeeds turns the row into `recovered`. Written by the rendition stage.
 CREATE TABLE dicom_conversion_record (
     tenant_id           TEXT    NOT NULL, -- which customer: part of every key
-    sop_uid             TEXT    NOT NULL, -- SOPInstanceUID
-    stage               TEXT    NOT NULL, -- which stage failed
     trace_id            TEXT    NOT NULL, -- receipt that wrote this row
+    stage               TEXT    NOT NULL, -- which stage failed
     row_version         INTEGER NOT NULL, -- a smaller one never overwrites a greater
+    sop_uid             TEXT    NOT NULL, -- SOPInstanceUID
     study_uid           TEXT,             -- StudyInstanceUID
     series_uid          TEXT,             -- SeriesInstanceUID
     sop_class_uid       TEXT,             -- SOPClassUID
@@ -18,8 +18,9 @@ CREATE TABLE dicom_conversion_record (
     attempt             INTEGER NOT NULL, -- 0: first conversion, each backfill counts up
     state               TEXT    NOT NULL, -- failed or recovered
     created_time        TEXT,             -- when it was received, UTC, ISO 8601 with µs
-    PRIMARY KEY (tenant_id, sop_uid, stage),
+    PRIMARY KEY (tenant_id, trace_id, stage),
     CHECK (state IN ('failed', 'recovered'))
 ) STRICT;
 
 CREATE INDEX conversion_record_by_state ON dicom_conversion_record (state, error_code);
+CREATE INDEX conversion_record_by_object ON dicom_conversion_record (tenant_id, sop_uid);

@@ -45,20 +45,24 @@ LEFT JOIN dicom_image AS image
    AND image.series_uid = series.series_uid
 GROUP BY series.tenant_id, series.study_uid, series.modality;
 
--- Objects that cannot be shown now, by cause and transfer syntax.
+-- Objects that cannot be shown now, by cause and transfer syntax: failures of their newest receipt.
 CREATE VIEW conversion_failure_summary AS
 SELECT
-    tenant_id,
-    stage,
-    error_code,
-    transfer_syntax_uid,
-    COUNT(*)           AS number_of_objects,
-    SUM(retryable)     AS number_retryable,
-    MIN(created_time)  AS first_received,
-    MAX(created_time)  AS last_received
-FROM dicom_conversion_record
-WHERE state = 'failed'
-GROUP BY tenant_id, stage, error_code, transfer_syntax_uid;
+    record.tenant_id,
+    record.stage,
+    record.error_code,
+    record.transfer_syntax_uid,
+    COUNT(*)                  AS number_of_objects,
+    SUM(record.retryable)     AS number_retryable,
+    MIN(record.created_time)  AS first_received,
+    MAX(record.created_time)  AS last_received
+FROM dicom_conversion_record AS record
+JOIN dicom_image AS image
+  ON image.tenant_id = record.tenant_id
+ AND image.sop_uid = record.sop_uid
+ AND image.trace_id = record.trace_id
+WHERE record.state = 'failed'
+GROUP BY record.tenant_id, record.stage, record.error_code, record.transfer_syntax_uid;
 
 -- What each sender sent on each day (UTC), and what became of it.
 CREATE VIEW daily_receipts AS
