@@ -225,17 +225,15 @@ def _jpeg_family(encoded: _Encoded) -> Pixels:
 
 
 def _jpeg_dct(encoded: _Encoded, header: JpegHeader) -> Pixels:
+    colour = header.colour(encoded.image.photometric)
     if header.sof in _HUFFMAN_DCT and header.precision == _BYTE:
         # Only to refuse a truncated scan: the colour space is settled by libjpeg below.
-        _by_pydicom(encoded, str(JPEGBaseline8Bit), "gdcm", _BYTE)
-    if header.components != COLOUR_SAMPLES:
-        samples = imagecodecs.jpeg8_decode(encoded.frame)
+        label = "RGB" if colour == "RGB" else "YBR_FULL"
+        _by_pydicom(encoded, str(JPEGBaseline8Bit), "gdcm", _BYTE, label)
+    if header.components == COLOUR_SAMPLES:
+        samples = imagecodecs.jpeg8_decode(encoded.frame, colorspace=colour, outcolorspace="RGB")
     else:
-        samples = imagecodecs.jpeg8_decode(
-            encoded.frame,
-            colorspace=header.colour(encoded.image.photometric),
-            outcolorspace="RGB",
-        )
+        samples = imagecodecs.jpeg8_decode(encoded.frame)
     return _from_codestream(samples, header.precision, encoded.image)
 
 
@@ -254,7 +252,9 @@ def _jpeg_ls(encoded: _Encoded, header: JpegHeader) -> Pixels:
     return to_rgb(values, encoded.image.photometric)
 
 
-def _by_pydicom(encoded: _Encoded, syntax_uid: str, plugin: str, precision: int) -> Pixels:
+def _by_pydicom(
+    encoded: _Encoded, syntax_uid: str, plugin: str, precision: int, colour: str = "RGB"
+) -> Pixels:
     """The samples of one frame, unsigned and without a conversion of colour."""
     image = encoded.image
     bits = _BYTE if precision <= _BYTE else max(_WORD, image.bits_allocated)
@@ -264,7 +264,7 @@ def _by_pydicom(encoded: _Encoded, syntax_uid: str, plugin: str, precision: int)
         "number_of_frames": 1,
         "samples_per_pixel": image.samples,
         "planar_configuration": 0,
-        "photometric_interpretation": "RGB" if image.colour else "MONOCHROME2",
+        "photometric_interpretation": colour if image.colour else "MONOCHROME2",
         "bits_allocated": bits,
         "bits_stored": precision,
         "pixel_representation": 0,

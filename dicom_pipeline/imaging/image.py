@@ -78,7 +78,8 @@ def describe_image(source: DicomObject) -> Image:
             ErrorCode.UNREADABLE_OBJECT,
             f"image attributes make no sense: {image.rows} rows, {image.columns} "
             f"columns, {image.frames} frames, {image.samples} samples, "
-            f"BitsAllocated {image.bits_allocated}, BitsStored {image.bits_stored}, HighBit {image.high_bit}",
+            f"BitsAllocated {image.bits_allocated}, BitsStored {image.bits_stored}, "
+            f"HighBit {image.high_bit}",
         )
     return image
 

@@ -1,6 +1,8 @@
 """Opening a stored object: its data set, its transfer syntax and how sound its file is."""
 
+import logging
 import mmap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,8 +65,21 @@ def open_object(path: Path) -> Iterator[DicomObject]:
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise ImagingError(ErrorCode.UNREADABLE_OBJECT, "the file is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, _quiet_pydicom():
             yield _read(data)
+
+
+@contextmanager
+def _quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's warnings, which quote the values of elements, out of logs and streams."""
+    logger = logging.getLogger("pydicom")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = disabled
 
 
 def _read(data: mmap.mmap) -> DicomObject:

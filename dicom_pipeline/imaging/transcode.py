@@ -4,7 +4,6 @@ To be called in a worker process with limits (`dicom_pipeline.workers`): a codec
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -91,12 +90,9 @@ def render(source: Path, target: Path) -> Outcome:
     """
     decision = _NOT_DECIDED
     try:
-        # pydicom warns about values that are none of this module's business, and quotes them.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_object(source) as opened:
-                decision = decide(opened)
-                return _carry_out(decision, opened, target)
+        with open_object(source) as opened:
+            decision = decide(opened)
+            return _carry_out(decision, opened, target)
     except ImagingError as error:
         return _failure(decision, error.code, error.reason, error.library)
     except MemoryError:

@@ -1,0 +1,208 @@
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicom_pipeline.imaging import decoding
+from dicom_pipeline.imaging.decoding import decode_frames, largest_frame_bytes
+from dicom_pipeline.imaging.image import describe_image
+from dicom_pipeline.imaging.objects import open_object
+from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
+from dicom_pipeline_tests.imaging.images import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    P,
+    deflated,
+    encapsulated,
+    header,
+    htj2k,
+    j2k,
+    jls,
+    jpeg,
+    jxl,
+    native,
+    noise,
+    rle,
+    save,
+)
+
+GREY, SIGNED8 = noise("u1", 0, 255), noise("i1", -128, 127)
+GREY12, GREY16 = noise("u2", 0, 4095), noise("u2", 0, 65535)
+SIGNED16 = noise("i2", -2000, 2000)
+COLOUR, COLOUR16 = noise("u1", 0, 255, colour=True), noise("u2", 0, 65535, colour=True)
+
+
+def decode(path: Path) -> np.ndarray:
+    with open_object(path) as source:
+        return np.stack(list(decode_frames(source, describe_image(source))))
+
+
+def lossless_jpeg(pixels: np.ndarray, predictor: int = 1) -> bytes:
+    bits = pixels.dtype.itemsize * 8
+    return jpeg(pixels, lossless=True, predictor=predictor, bitspersample=bits)
+
+
+CODECS = {
+    f"{P}.1.98": lambda pixels: pixels.tobytes(),
+    f"{P}.8.1": deflated,
+    f"{P}.4.57": lambda pixels: lossless_jpeg(pixels, 6),
+    f"{P}.4.70": lossless_jpeg,
+    f"{P}.4.80": jls,
+    f"{P}.4.90": j2k,
+    f"{P}.4.201": htj2k,
+    f"{P}.4.110": jxl,
+    f"{P}.5": rle,
+}
+
+
+@pytest.mark.parametrize("syntax", CODECS)
+@pytest.mark.parametrize(
+    "pixels",
+    [GREY, GREY16, SIGNED16, SIGNED8, COLOUR, COLOUR16],
+    ids=["u8", "u16", "i16", "i8", "rgb8", "rgb16"],
+)
+def test_lossless_codecs_give_back_every_pixel(tmp_path, syntax, pixels):
+    coded = pixels.view(f"u{pixels.dtype.itemsize}")
+
+    path = encapsulated(tmp_path / "object.dcm", pixels, syntax, [CODECS[syntax](coded)])
+
+    decoded = decode(path)
+    assert np.array_equal(decoded[0], pixels)
+    assert decoded.dtype == (np.int16 if pixels.dtype == np.int8 else pixels.dtype)
+
+
+@pytest.mark.parametrize("syntax", [f"{P}.4.90", f"{P}.4.201"])
+@pytest.mark.parametrize(("coded", "signed"), [("i2", 0), ("u2", 1)])
+def test_the_sign_of_jpeg_2000_is_what_the_data_set_says(tmp_path, syntax, coded, signed):
+    pixels = np.arange(-1000, 1000, dtype="i2").reshape(40, 50)
+    frame = CODECS[syntax](pixels.astype(coded))
+
+    decoded = decode(encapsulated(tmp_path / "object.dcm", pixels, syntax, [frame],
+                                  PixelRepresentation=signed))  # fmt: skip
+
+    assert np.array_equal(decoded[0], pixels.view("i2" if signed else "u2"))
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, "1.2.840.10008.1.20",
+                                    "1.2.840.113619.5.2"])  # fmt: skip
+def test_native_pixels_are_read_in_every_byte_order(tmp_path, syntax):
+    pixels = np.stack([GREY16, GREY16[::-1]])
+
+    assert np.array_equal(
+        decode(native(tmp_path / "object.dcm", pixels, syntax, NumberOfFrames=2)), pixels
+    )
+
+
+def test_big_endian_words_of_8_bit_pixels_are_put_in_order(tmp_path):
+    ds = header(GREY)
+    ds.add_new("PixelData", "OW", GREY.tobytes())
+    swapped = np.frombuffer(GREY.tobytes(), ">u2").astype("<u2").tobytes()
+    ds.PixelData = swapped
+
+    assert np.array_equal(decode(save(tmp_path / "object.dcm", ds, BIG_ENDIAN))[0], GREY)
+
+
+def test_planes_of_colour_are_interleaved(tmp_path):
+    ds = header(COLOUR, PlanarConfiguration=1)
+    ds.add_new("PixelData", "OB", COLOUR.transpose(2, 0, 1).tobytes())
+
+    assert np.array_equal(decode(save(tmp_path / "object.dcm", ds, EXPLICIT))[0], COLOUR)
+
+
+def test_frames_of_one_bit_pixels_follow_without_a_gap(tmp_path):
+    bits = np.random.default_rng(1).integers(0, 2, (3, 3, 5)).astype("u1")
+    ds = header(bits[0], BitsAllocated=1, BitsStored=1, NumberOfFrames=3)
+    ds.add_new("PixelData", "OB", np.packbits(bits.ravel(), bitorder="little").tobytes())
+
+    assert np.array_equal(decode(save(tmp_path / "object.dcm", ds, EXPLICIT)), bits)
+
+
+def test_bits_around_the_value_are_dropped_and_the_sign_is_kept(tmp_path):
+    values = np.array([[-2048, -1, 0, 2047]], "i2")
+    cells = ((values.view("u2") & 0x0FFF) << 2) | 0x8003
+
+    path = native(tmp_path / "object.dcm", cells, BitsStored=12, HighBit=13, PixelRepresentation=1)
+
+    assert np.array_equal(decode(path)[0], values)
+
+
+def test_12_bit_jpeg_is_decoded_without_an_offset(tmp_path):
+    flat = np.full((16, 16), 1234, "u2")
+    frame = jpeg(flat, bitspersample=12, level=100)
+
+    path = encapsulated(tmp_path / "object.dcm", flat, f"{P}.4.51", [frame], BitsStored=12)
+
+    assert np.abs(decode(path)[0].astype(int) - 1234).max() <= 1
+
+
+@pytest.mark.parametrize("label", ["YBR_FULL_422", "YBR_FULL"])
+def test_colour_jpeg_comes_as_rgb(tmp_path, label):
+    red = np.zeros((16, 16, 3), "u1")
+    red[..., 0] = 200
+
+    path = encapsulated(tmp_path / "object.dcm", red, f"{P}.4.50", [jpeg(red, level=95)],
+                        PhotometricInterpretation=label)  # fmt: skip
+
+    assert np.abs(decode(path)[0].astype(int) - red).max() <= 3
+
+
+LOSSY = {
+    f"{P}.4.50": jpeg,
+    f"{P}.4.51": lambda pixels: jpeg(pixels.astype("u2") << 4, bitspersample=12),
+}
+
+
+@pytest.mark.parametrize("syntax", [*CODECS, *LOSSY])
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.95])
+def test_a_truncated_frame_is_refused(tmp_path, syntax, kept):
+    pixels = GREY.astype("u2") << 4 if syntax == f"{P}.4.51" else GREY
+    frame = ({**CODECS, **LOSSY})[syntax](GREY)
+    path = encapsulated(tmp_path / "object.dcm", pixels, syntax, [frame[: int(len(frame) * kept)]])
+
+    with pytest.raises(ImagingError) as refusal:
+        decode(path)
+
+    assert refusal.value.code in {ErrorCode.TRUNCATED, ErrorCode.DECODER_ERROR}
+
+
+def test_fewer_frames_than_promised_are_refused(tmp_path):
+    path = encapsulated(tmp_path / "object.dcm", GREY, f"{P}.4.80", [jls(GREY)], NumberOfFrames=1)
+    with open_object(path) as source:
+        image = describe_image(source)._replace(frames=2)
+        with pytest.raises(ImagingError) as refusal:
+            list(decode_frames(source, image))
+
+    assert refusal.value.code is ErrorCode.TRUNCATED
+
+
+def test_a_codestream_of_another_size_is_refused(tmp_path):
+    path = encapsulated(tmp_path / "object.dcm", GREY, f"{P}.4.90", [j2k(GREY[:-2])])
+
+    with pytest.raises(ImagingError) as refusal:
+        decode(path)
+
+    assert refusal.value.code is ErrorCode.DECODER_ERROR
+
+
+def test_a_frame_that_cannot_fit_into_memory_is_refused_before_it_is_decoded(tmp_path):
+    path = encapsulated(tmp_path / "object.dcm", GREY16, f"{P}.4.80", [jls(GREY16)],
+                        Rows=65535, Columns=65535)  # fmt: skip
+
+    with pytest.raises(ImagingError, match="give the workers more memory") as refusal:
+        decode(path)
+
+    assert refusal.value.code is ErrorCode.LIMIT_EXCEEDED
+
+
+def test_the_largest_frame_follows_the_limit_of_the_process(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (800, 800))
+
+    assert largest_frame_bytes() == 100
+
+
+def test_every_decoder_named_in_an_outcome_has_a_version():
+    for library in (decoding.GDCM, decoding.IMAGECODECS, decoding.OPENJPEG, decoding.RLE,
+                    decoding.NUMPY, decoding.ZLIB):  # fmt: skip
+        assert decoding.library_version(library)[0].isdigit()

@@ -1,0 +1,251 @@
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_pipeline.imaging.outcomes import Action, ErrorCode, ImagingError
+from dicom_pipeline.imaging.rendering import IMAGE_RULES, LEFT_TO_THEIR_LOADERS, decide
+from dicom_pipeline.imaging.transfer_syntaxes import TRANSFER_SYNTAXES, Family
+from dicom_pipeline_tests.imaging.images import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    P,
+    deflated,
+    encapsulated,
+    header,
+    htj2k,
+    j2k,
+    jls,
+    jpeg,
+    jpeg_without_app_segments,
+    jxl,
+    native,
+    noise,
+    rle,
+    save,
+)
+
+GREY, SIGNED8 = noise("u1", 0, 255), noise("i1", -128, 127)
+GREY12, GREY16 = noise("u2", 0, 4095), noise("u2", 0, 65535)
+SIGNED16 = noise("i2", -2000, 2000)
+COLOUR, COLOUR16 = noise("u1", 0, 255, colour=True), noise("u2", 0, 65535, colour=True)
+BARE = jpeg_without_app_segments(jpeg(COLOUR))
+Maker = Callable[[Path], Path]
+
+
+def lossless(pixels: np.ndarray, predictor: int) -> bytes:
+    bits = pixels.dtype.itemsize * 8
+    return jpeg(pixels, lossless=True, predictor=predictor, bitspersample=bits)
+
+
+def shifted(frame: bytes) -> bytes:
+    """A lossless JPEG whose scan header says that its pixels were shifted by one bit."""
+    scan = frame.index(b"\xff\xda")
+    end = scan + 2 + int.from_bytes(frame[scan + 2 : scan + 4], "big")
+    return frame[: end - 1] + b"\x01" + frame[end:]
+
+
+def without_file_meta(path: Path) -> Path:
+    whole = native(path, GREY).read_bytes()
+    path.write_bytes(whole[whole.index(b"\x08\x00\x16\x00") :])
+    return path
+
+
+def float64(path: Path) -> Path:
+    ds = header(np.zeros((4, 4)))
+    ds.add_new("DoubleFloatPixelData", "OD", np.linspace(0, 1, 16).astype("<f8").tobytes())
+    return save(path, ds, EXPLICIT)
+
+
+def palette(path: Path) -> Path:
+    return native(path, GREY, PhotometricInterpretation="PALETTE COLOR",
+                  SegmentedRedPaletteColorLookupTableData=b"\0\1\0\0")  # fmt: skip
+
+
+def padded(path: Path) -> Path:
+    ds = header(GREY)
+    ds.add_new("PixelData", "OW", GREY.tobytes() + bytes(8))
+    return save(path, ds, EXPLICIT)
+
+
+def subsampled(path: Path) -> Path:
+    ds = header(COLOUR, PhotometricInterpretation="YBR_FULL_422")
+    ds.add_new("PixelData", "OB", COLOUR[..., :2].tobytes())
+    return save(path, ds, EXPLICIT)
+
+
+TRANSCODED: list[tuple[str, Maker]] = [
+    ("container", without_file_meta),
+    ("attributes-missing", lambda p: native(p, GREY, PixelRepresentation=None)),
+    ("attributes-missing", lambda p: native(p, COLOUR, PlanarConfiguration=None)),
+    ("double-float", float64),
+    ("syntax-never", lambda p: native(p, GREY16, BIG_ENDIAN)),
+    ("syntax-never", lambda p: encapsulated(p, GREY, f"{P}.4.55", [jpeg(GREY)])),
+    ("fragments-without-offsets", lambda p: encapsulated(
+        p, GREY, f"{P}.4.50", [jpeg(GREY)] * 2, offsets=False, fragments=2, NumberOfFrames=2)),
+    ("one-bit", lambda p: native(
+        p, np.zeros((4, 1), "u1"), Columns=8, BitsAllocated=1, BitsStored=1)),
+    ("eight-bit-signed", lambda p: native(p, SIGNED8)),
+    ("eight-bit-signed", lambda p: encapsulated(p, SIGNED8, f"{P}.1.98", [SIGNED8.tobytes()])),
+    ("eight-bit-signed", lambda p: encapsulated(p, SIGNED8, f"{P}.8.1", [deflated(SIGNED8)])),
+    ("segmented-palette", palette),
+    ("subsampled-native", subsampled),
+    ("high-bit", lambda p: native(p, GREY16, BitsStored=12, HighBit=15)),
+    ("padding", padded),
+    ("stray-bits", lambda p: native(p, GREY12 | 0x8000, BitsStored=12)),
+    ("rle-32-bit", lambda p: encapsulated(
+        p, GREY.astype("u4"), f"{P}.5", [rle(GREY.astype("u4"))])),
+    ("rle-16-bit-colour", lambda p: encapsulated(p, COLOUR16, f"{P}.5", [rle(COLOUR16)])),
+    ("mislabelled", lambda p: encapsulated(p, GREY16, f"{P}.4.50", [lossless(GREY16, 1)])),
+    ("mislabelled", lambda p: encapsulated(p, GREY, f"{P}.4.70", [jpeg(GREY)])),
+    ("mislabelled", lambda p: encapsulated(p, GREY, f"{P}.4.80", [jpeg(GREY)])),
+    ("jpeg-12-bit", lambda p: encapsulated(
+        p, GREY12, f"{P}.4.51", [jpeg(GREY12, bitspersample=12)], BitsStored=12)),
+    ("jpeg-rgb-without-marker", lambda p: encapsulated(p, COLOUR, f"{P}.4.50", [BARE])),
+    ("jpeg-extended-colour", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.51", [BARE], PhotometricInterpretation="YBR_FULL_422")),
+    ("jpeg-lossless-16-bit-colour", lambda p: encapsulated(
+        p, COLOUR16, f"{P}.4.70", [lossless(COLOUR16, 1)])),
+    ("jpeg-lossless-predictor-7", lambda p: encapsulated(
+        p, GREY16, f"{P}.4.57", [lossless(GREY16, 7)])),
+    ("jpeg-lossless-point-transform", lambda p: encapsulated(
+        p, GREY, f"{P}.4.70", [shifted(lossless(GREY, 1))])),
+    ("jpeg-ls-interleave", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.80", [jls(COLOUR)], PlanarConfiguration=1)),
+    ("jpeg-ls-interleave", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.80", [jls(COLOUR, planar=True)])),
+    ("j2k-sign", lambda p: encapsulated(p, GREY16, f"{P}.4.90", [j2k(SIGNED16)])),
+    ("j2k-more-than-16-bits", lambda p: encapsulated(
+        p, GREY.astype("u4"), f"{P}.4.90", [j2k(GREY.astype("u4"), bits=20)])),
+    ("j2k-16-bit-colour", lambda p: encapsulated(
+        p, COLOUR16, f"{P}.4.90", [j2k(COLOUR16, mct=True)])),
+    ("htj2k-16-bit-colour", lambda p: encapsulated(p, COLOUR16, f"{P}.4.201", [htj2k(COLOUR16)])),
+    ("j2k-transform-labelled-ybr", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.90", [j2k(COLOUR, mct=True)], PhotometricInterpretation="YBR_FULL")),
+    ("j2k-planar", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.90", [j2k(COLOUR)], PlanarConfiguration=1)),
+    ("jxl-colour-label", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.110", [jxl(COLOUR)], PhotometricInterpretation="YBR_FULL")),
+]  # fmt: skip
+
+KEPT: list[tuple[str, Maker]] = [
+    ("implicit, 8 bit", lambda p: native(p, GREY, IMPLICIT)),
+    ("explicit, 12 bit", lambda p: native(p, GREY12, BitsStored=12)),
+    ("explicit, signed", lambda p: native(p, SIGNED16)),
+    ("explicit, RGB", lambda p: native(p, COLOUR)),
+    ("encapsulated uncompressed", lambda p: encapsulated(
+        p, GREY16, f"{P}.1.98", [GREY16.tobytes()])),
+    ("deflated frame", lambda p: encapsulated(p, GREY16, f"{P}.8.1", [deflated(GREY16)])),
+    ("baseline", lambda p: encapsulated(p, GREY, f"{P}.4.50", [jpeg(GREY)])),
+    ("baseline, JFIF colour", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.50", [jpeg(COLOUR)], PhotometricInterpretation="YBR_FULL_422")),
+    ("baseline, RGB with Adobe marker", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.50", [jpeg(COLOUR, colorspace="RGB", outcolorspace="RGB")])),
+    ("lossless", lambda p: encapsulated(p, GREY16, f"{P}.4.70", [lossless(GREY16, 1)])),
+    ("JPEG-LS", lambda p: encapsulated(p, GREY16, f"{P}.4.80", [jls(GREY16)])),
+    ("JPEG-LS, signed 8 bit", lambda p: encapsulated(
+        p, SIGNED8, f"{P}.4.80", [jls(SIGNED8.view("u1"))])),
+    ("JPEG 2000", lambda p: encapsulated(p, GREY16, f"{P}.4.90", [j2k(GREY16)])),
+    ("JPEG 2000, RGB", lambda p: encapsulated(p, COLOUR, f"{P}.4.90", [j2k(COLOUR)])),
+    ("HTJ2K", lambda p: encapsulated(p, GREY16, f"{P}.4.201", [htj2k(GREY16)])),
+    ("JPEG XL", lambda p: encapsulated(p, GREY, f"{P}.4.110", [jxl(GREY)])),
+    ("RLE", lambda p: encapsulated(p, GREY16, f"{P}.5", [rle(GREY16)])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "make"), TRANSCODED)
+def test_what_the_viewer_shows_wrong_is_transcoded(tmp_path, rule, make):
+    decision = decide(make(tmp_path / "object.dcm"))
+
+    assert (decision.action, decision.rule) == (Action.TRANSCODE, rule)
+    assert decision.reason
+
+
+@pytest.mark.parametrize(("name", "make"), KEPT)
+def test_what_the_viewer_shows_right_is_kept(tmp_path, name, make):
+    assert decide(make(tmp_path / "object.dcm")).action is Action.KEEP
+
+
+def test_every_rule_about_images_has_an_example():
+    tested = {rule for rule, _ in TRANSCODED}
+
+    transcoding = {rule.name for rule in IMAGE_RULES if rule.action is Action.TRANSCODE}
+
+    assert tested == transcoding
+
+
+@pytest.mark.parametrize("uid", LEFT_TO_THEIR_LOADERS)
+def test_segmentations_and_whole_slides_are_left_to_their_loaders(tmp_path, uid):
+    path = native(tmp_path / "object.dcm", np.zeros((4, 1), "u1"), SOPClassUID=uid, Columns=8,
+                  BitsAllocated=1, BitsStored=1)  # fmt: skip
+
+    decision = decide(path)
+
+    assert (decision.action, decision.rule) == (Action.KEEP, LEFT_TO_THEIR_LOADERS[uid])
+
+
+@pytest.mark.parametrize(
+    "uid", [uid for uid, row in TRANSFER_SYNTAXES.items() if row.family is Family.VIDEO]
+)
+def test_video_is_extracted(tmp_path, uid):
+    path = encapsulated(tmp_path / "object.dcm", COLOUR, uid, [b"\0\0\0\1stream"])
+
+    assert decide(path).action is Action.EXTRACT_VIDEO
+
+
+def test_an_object_without_image_attributes_has_no_pixels(tmp_path):
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.11", "1.2.3"
+
+    assert decide(save(tmp_path / "report.dcm", ds, EXPLICIT)).action is Action.NO_PIXELS
+
+
+def test_image_attributes_without_pixel_data_are_a_failure(tmp_path):
+    decision = decide(save(tmp_path / "object.dcm", header(GREY), EXPLICIT))
+
+    assert (decision.action, decision.error_code) == (Action.FAIL, ErrorCode.TRUNCATED)
+
+
+@pytest.mark.parametrize("uid", [f"{P}.4.94", f"{P}.6.1", f"{P}.7.1", "1.2.3.4.5.6"])
+def test_a_syntax_without_frames_or_unknown_is_a_stated_failure(tmp_path, uid):
+    decision = decide(native(tmp_path / "object.dcm", GREY, uid))
+
+    assert (decision.action, decision.error_code) == (Action.FAIL, ErrorCode.UNSUPPORTED_SYNTAX)
+
+
+def test_integers_of_64_bits_are_a_stated_failure(tmp_path):
+    decision = decide(native(tmp_path / "object.dcm", GREY.astype("u8")))
+
+    assert (decision.action, decision.rule) == (Action.FAIL, "more-than-32-bits")
+
+
+@pytest.mark.parametrize("syntax", [f"{P}.4.50", f"{P}.4.80", f"{P}.4.90", f"{P}.4.201"])
+def test_a_frame_without_a_header_is_a_stated_failure(tmp_path, syntax):
+    decision = decide(encapsulated(tmp_path / "object.dcm", GREY, syntax, [b"garbage!"]))
+
+    assert (decision.action, decision.rule) == (Action.FAIL, "no-codestream")
+
+
+def test_native_pixels_under_a_compressed_syntax_are_refused(tmp_path):
+    path = native(tmp_path / "object.dcm", GREY, f"{P}.4.50")
+
+    with pytest.raises(ImagingError, match="not encoded as JPEG Baseline"):
+        decide(path)
+
+
+def test_compressed_pixels_under_a_native_syntax_are_refused(tmp_path):
+    path = encapsulated(tmp_path / "object.dcm", GREY16, EXPLICIT, [jls(GREY)[:400]])
+
+    with pytest.raises(ImagingError):
+        decide(path)
+
+
+def test_native_pixels_that_begin_like_a_fragment_are_kept(tmp_path):
+    pixels = GREY16.copy()
+    pixels[0, :2] = struct.unpack("<2H", b"\xfe\xff\x00\xe0")
+
+    assert decide(native(tmp_path / "object.dcm", pixels)).action is Action.KEEP
