@@ -16,7 +16,6 @@ from typing import BinaryIO, Final, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator, read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
@@ -61,7 +60,7 @@ class _BoundedReader(io.BufferedReader):
     """Never asks for more than the file has: `read` allocates what is asked for, up to 4 GB."""
 
     def __init__(self, path: Path) -> None:
-        raw = io.FileIO(path)
+        raw = io.FileIO(os.fspath(path))  # pydicom puts the name into texts
         super().__init__(raw)
         self._size = os.fstat(raw.fileno()).st_size
 
@@ -96,7 +95,7 @@ def read_header(path: Path, findings: Findings) -> Header:
 def _read(file: BinaryIO, findings: Findings) -> Header:
     is_part_10 = _skip_preamble(file)
     meta = _read_group(file, 0x0002, is_implicit_vr=False)
-    transfer_syntax = _raw_value(meta.get_item(_TRANSFER_SYNTAX_UID))
+    transfer_syntax = _raw_value(meta.get(_TRANSFER_SYNTAX_UID))
     if _peek(file, 2) == b"\0\0":
         _read_group(file, 0x0000, is_implicit_vr=True)
     uid = (transfer_syntax or b"").strip(b" \0").decode("ascii", "replace")
@@ -132,7 +131,7 @@ def _skip_preamble(file: BinaryIO) -> bool:
     return False
 
 
-def _read_group(file: BinaryIO, group: int, *, is_implicit_vr: bool) -> Dataset:
+def _read_group(file: BinaryIO, group: int, *, is_implicit_vr: bool) -> Elements:
     """The elements of one leading group; none when they cannot be parsed."""
 
     def is_other_group(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -140,10 +139,12 @@ def _read_group(file: BinaryIO, group: int, *, is_implicit_vr: bool) -> Dataset:
 
     start = file.tell()
     try:
-        return read_dataset(file, is_implicit_vr, True, stop_when=is_other_group)
-    except (struct.error, ValueError, OSError, NotImplementedError):
+        return dict(read_dataset(file, is_implicit_vr, True, stop_when=is_other_group).items())
+    except RecursionError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the parser stumbles over means the same
         file.seek(start)
-        return Dataset()
+        return {}
 
 
 def _raw_value(element: object) -> bytes | None:

@@ -11,6 +11,8 @@ import msgspec
 import pydicom
 import pydicom.data
 import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.imaging import header
@@ -69,6 +71,32 @@ def test_digital_signatures_behind_the_pixel_data_are_read(tmp_path, pixels):
     record = read_tags(path)
     assert tags(record)["FFFAFFFA"]["Value"] == [{"04000005": {"vr": "US", "Value": [1]}}]
     assert not record.findings
+
+
+def test_a_sequence_under_un_is_little_endian_in_a_big_endian_file_too():
+    value = item(implicit("CodeValue", b"CT1 "))
+    raw = RawDataElement(BaseTag(0x00081032), "UN", len(value), value, 0, False, False)
+    ((tag, code),) = header.read_items(raw)[0].items()
+    assert (tag, code.value) == (0x00080100, b"CT1 ")
+
+
+def test_a_transfer_syntax_without_a_value_is_missing(tmp_path):
+    path = tmp_path / "object.dcm"
+    length = element("FileMetaInformationGroupLength", "UL", struct.pack("<L", 8))
+    empty = element("TransferSyntaxUID", "UI", b"").replace(b"UI", b"ZZ")
+    path.write_bytes(bytes(128) + b"DICM" + length + empty + b"".join(IDENTIFIERS))
+    record = read_tags(path)
+    assert record.image["sop_uid"] == "1.2.3"
+    assert record.findings == ("TransferSyntaxUID: missing",)
+
+
+@pytest.mark.parametrize("group", [b"\x02\x00", b"\x00\x00"])
+def test_a_damaged_leading_group_is_no_reason_to_give_up(tmp_path, group):
+    path = tmp_path / "object.dcm"
+    damaged = group + b"\x03\x00UN\0\0\xff\xff\xff\xff"
+    path.write_bytes(bytes(128) + b"DICM" + damaged + b"".join(IDENTIFIERS))
+    with pytest.raises(UnreadableHeaderError, match="no data set"):
+        read_tags(path)
 
 
 def deflated(dataset: bytes) -> bytes:
