@@ -8,6 +8,7 @@ from typing import Self
 
 import psutil
 
+from dicom_pipeline.cli.progress import messages_left
 from dicom_pipeline.cli.stack_info import StackInfo
 from dicom_pipeline.cli.stack_process import StackProcess
 from dicom_pipeline.cli.status import Status, read_status
@@ -84,14 +85,17 @@ class RunningStack:
     def status(self) -> Status:
         return read_status(self.settings)
 
-    def wait_until_caught_up(self, timeout: float) -> Status:
+    def left(self) -> dict[str, int]:
+        """Events in the outbox, and messages that each stage has not processed."""
+        return messages_left(self.settings)
+
+    def wait_until_caught_up(self, timeout: float) -> None:
         """Wait until nothing is left in the outbox or any queue."""
         deadline = time.monotonic() + timeout
-        while not (status := self.status()).caught_up:
+        while any((left := self.left()).values()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not caught up after {timeout} s: {status}")
+                raise TimeoutError(f"after {timeout} s these are left: {left}")
             time.sleep(0.5)
-        return status
 
     def stop(self) -> int:
         """Stop the group; returns the exit code of `up`."""

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dicom_pipeline.cli.exits import FAILED, OK
+from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.sent_journal import SentJournal
 from dicom_pipeline.errors import ConfigurationError, PermanentError, TransientError
 from dicom_pipeline.settings import Settings
@@ -29,6 +30,8 @@ MAX_CONTEXTS: Final = 128
 RECONNECTS: Final = 3
 """Further associations for files that a broken one has left."""
 _MESSAGE_IDS: Final = 65535
+_TRANSIENT: Final = 2
+"""Result of a rejection that may be tried again (PS3.8 9.3.4)."""
 _MAGIC: Final = (128, b"DICM")
 
 
@@ -157,6 +160,8 @@ def send_files(
     Raises:
         TransientError: the destination cannot be reached or does not accept associations.
     """
+    if outgoing and not answers(destination.host, destination.port):
+        raise TransientError(f"no answer from {destination}: is a receiver listening there?")
     _config.STORE_SEND_CHUNKED_DATASET = True
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
@@ -205,11 +210,12 @@ def _associate(outgoing: Sequence[Outgoing], destination: Destination) -> Associ
         destination.host, destination.port, ae_title=destination.called, max_pdu=0
     )
     if association.is_rejected:
-        primitive = association.acceptor.primitive
-        reason = primitive.reason_str if primitive else "no reason given"
-        raise PermanentError(f"{destination} rejected the association: {reason}")
+        rejection = association.acceptor.primitive
+        reason = rejection.reason_str if rejection else "no reason given"
+        kind = TransientError if rejection and rejection.result == _TRANSIENT else PermanentError
+        raise kind(f"{destination} rejected the association: {reason}")
     if not association.is_established and not association.rejected_contexts:
-        raise TransientError(f"no association with {destination}: is a receiver listening there?")
+        raise TransientError(f"{destination} aborted the association before anything was sent")
     return association
 
 

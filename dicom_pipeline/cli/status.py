@@ -1,8 +1,6 @@
 """How far everything is: lag, what the stages have done, what failed, and the receiver."""
 
 import os
-import sqlite3
-from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -12,6 +10,7 @@ from rich.table import Table
 from dicom_pipeline.catalog import AbandonedRange, Catalog, open_catalog
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.cli.network import answers
+from dicom_pipeline.cli.progress import outbox_depth
 from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.lag import queue_figures
 from dicom_pipeline.messages import DEAD_LETTER_QUEUE
@@ -78,13 +77,6 @@ class Status(msgspec.Struct, kw_only=True):
     failures: dict[str, int]
     """Objects that cannot be shown, by error code."""
     dead_letters: int
-
-    @property
-    def caught_up(self) -> bool:
-        """Nothing waits anywhere, and nothing was given up."""
-        return not self.receiver.outbox_events and not any(
-            queue.lag_messages or queue.outstanding for queue in self.queues
-        )
 
 
 def read_status(settings: Settings) -> Status:
@@ -180,15 +172,6 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def outbox_depth(settings: Settings) -> int:
-    """Events in the outboxes of this home that were not forwarded yet."""
-    depth = 0
-    for path in sorted(settings.outbox.parent.glob("*.db")):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
-            depth += connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]
-    return depth
 
 
 def run_status(settings: Settings, *, as_json: bool) -> int:

@@ -14,11 +14,11 @@ from rich.status import Status as Spinner
 
 from dicom_pipeline.cli.exits import INCOMPLETE, OK
 from dicom_pipeline.cli.network import answers
+from dicom_pipeline.cli.progress import messages_left
 from dicom_pipeline.cli.sending import Answer, Destination, Outgoing, read_outgoing, send_files
 from dicom_pipeline.cli.stack import receiver_file
 from dicom_pipeline.cli.stack_info import StackInfo
 from dicom_pipeline.cli.stack_process import StackProcess
-from dicom_pipeline.cli.status import Status, read_status
 from dicom_pipeline.clock import iso_time, wall_clock_us
 from dicom_pipeline.demo import report
 from dicom_pipeline.demo.accounting import Acknowledged, missing, read_tables
@@ -69,11 +69,10 @@ def _demonstrate(
             spinner.update("starting Dagster …")
             info = group.wait_until(_looking(watch, lambda info: info.ready), _START_SECONDS)
             console.print(f"Dagster UI at {info.ui} after {time.monotonic() - started:.0f} s")
-            status = _catch_up(settings, watch, spinner, time_limit)
-            if not status.caught_up:
-                console.print(f"[red]not caught up after {time_limit:.0f} s[/]: {_waiting(status)}")
-    result = _report(settings, answered, watch, caught_up=status.caught_up)
-    return result, info
+            left = _catch_up(settings, watch, spinner, time_limit)
+            if any(left.values()):
+                console.print(f"[red]not caught up after {time_limit:.0f} s[/]: {_waiting(left)}")
+    return _report(settings, answered, watch, caught_up=not any(left.values())), info
 
 
 def _receives(settings: Settings, info: StackInfo) -> bool:
@@ -126,20 +125,22 @@ def _send_uncompressed(
     return send_with_storescu(program, series, destination)
 
 
-def _catch_up(settings: Settings, watch: Watch, spinner: Spinner, time_limit: float) -> Status:
+def _catch_up(
+    settings: Settings, watch: Watch, spinner: Spinner, time_limit: float
+) -> dict[str, int]:
+    """Wait until nothing is left, or the time is up; returns what is left."""
     deadline = time.monotonic() + time_limit
     while True:
-        status = read_status(settings)
+        left = messages_left(settings)
         watch.look()
-        if status.caught_up or time.monotonic() > deadline:
-            return status
-        spinner.update(f"waiting for the stages: {_waiting(status)}")
+        if not any(left.values()) or time.monotonic() > deadline:
+            return left
+        spinner.update(f"waiting for the stages: {_waiting(left)}")
         time.sleep(_LOOK_SECONDS)
 
 
-def _waiting(status: Status) -> str:
-    lag = ", ".join(f"{one.stage} {one.lag_messages}" for one in status.queues)
-    return f"{status.receiver.outbox_events} in the outbox, messages left: {lag}"
+def _waiting(left: dict[str, int]) -> str:
+    return "messages left: " + ", ".join(f"{stage} {count}" for stage, count in left.items())
 
 
 def _report(
