@@ -110,6 +110,8 @@ def _result(future: "ProcessFuture[R | TaskFailure]") -> R | TaskFailure:
         return TaskFailure("crashed", f"the worker process ended with {_exit_name(error.exitcode)}")
     except BrokenProcessPool as error:
         raise _broken(error) from error
+    except Exception as error:  # noqa: BLE001  a result that cannot be pickled is this item's failure
+        return TaskFailure("exception", describe(error))
 
 
 def _broken(error: BaseException) -> TransientError:
@@ -133,7 +135,9 @@ def _guarded(function: Callable[[T], R], item: T) -> R | TaskFailure:
         return function(item)
     except MemoryError:
         return TaskFailure("memory", "needed more memory than a worker may use")
-    except Exception as error:  # noqa: BLE001  any exception is this item's failure
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  a panic in Rust code is no Exception
         return TaskFailure("exception", describe(error))
 
 

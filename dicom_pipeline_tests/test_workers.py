@@ -16,7 +16,7 @@ MEMORY = 2 << 30
 pytestmark = pytest.mark.service
 
 
-def act(what: str) -> str:
+def act(what: str) -> str:  # noqa: C901  one case for each mishap
     """A task that goes wrong in the way it is told to; the worker calls it."""
     match what:
         case "hang":
@@ -35,11 +35,19 @@ def act(what: str) -> str:
             raise ValueError("the patient's name is Nobody^Knows")
         case "unpicklable exception":
             raise UnpicklableError("one", "two")
+        case "panic":
+            raise PanicError
+        case "unpicklable result":
+            return lambda: what  # type: ignore[return-value]
     return f"{what} done"
 
 
 def act_again() -> str:
     return act_again()
+
+
+class PanicError(BaseException):
+    """What a panic in Rust code comes as."""
 
 
 class UnpicklableError(Exception):
@@ -71,6 +79,8 @@ def test_results_come_in_the_order_of_the_items(pool):
         ("recursion", "exception", "RecursionError at test_workers"),
         ("raise", "exception", "ValueError at test_workers"),
         ("unpicklable exception", "exception", "UnpicklableError at test_workers"),
+        ("panic", "exception", "PanicError at test_workers"),
+        ("unpicklable result", "crashed", "exit status 1"),
     ],
 )
 def test_a_bad_item_costs_itself_only(pool, what, code, message):

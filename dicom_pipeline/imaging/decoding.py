@@ -117,10 +117,10 @@ def _guarded(codec: _Codec, encoded: _Encoded) -> Pixels:
     image = encoded.image
     try:
         pixels = codec.decode(encoded)
-    except (MemoryError, ImagingError):
+    except (MemoryError, ImagingError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
-        # Codecs raise their own classes, RuntimeError, ValueError and more.
+    except BaseException as error:
+        # Codecs raise their own classes, and the panic of the RLE decoder is not even an Exception.
         cut = not jpeg_ends(encoded.frame) and codec.library == OPENJPEG
         cut = cut or "NEED_MORE_INPUT" in str(error)
         raise ImagingError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from pydicom.uid import UID
 
 from dicom_pipeline.imaging.codestream import (
     Jpeg2000Header,
@@ -47,6 +48,8 @@ _J2KS: Final = frozenset({Family.JPEG_2000, Family.HTJ2K})
 _NATIVE_LAYOUT: Final = frozenset(
     {Family.NATIVE, Family.ENCAPSULATED_NATIVE, Family.DEFLATED_FRAMES}
 )
+_HIDING: Final = frozenset({Fault.UNKNOWN_VR, Fault.BROKEN_SEQUENCE})
+"""Faults after which a reader may have missed the pixel data."""
 _BYTE: Final = 8
 _WORD: Final = 16
 _LAST_PREDICTOR: Final = 7
@@ -152,9 +155,14 @@ def _by_object(source: DicomObject) -> Decision | None:
 def _without_pixels(source: DicomObject) -> Decision:
     if source.fault is Fault.ENDS_EARLY:
         return _failure("cut", str(source.fault), ErrorCode.TRUNCATED)
-    if all(keyword in source.dataset for keyword in ("Rows", "Columns", "BitsAllocated")):
+    if source.fault in _HIDING:
+        return _failure("broken", str(source.fault), ErrorCode.UNREADABLE_OBJECT)
+    sop_class = UID(str(source.dataset.get("SOPClassUID", ""))).name
+    if "Image Storage" in sop_class or all(
+        keyword in source.dataset for keyword in ("Rows", "Columns", "BitsAllocated")
+    ):
         return _failure(
-            "pixel-data-missing", "image attributes without pixel data", ErrorCode.TRUNCATED
+            "pixel-data-missing", "an image object without pixel data", ErrorCode.TRUNCATED
         )
     return Decision(Action.NO_PIXELS, "no-pixels", "the object holds no image")
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.hooks import raw_element_vr
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
-from pydicom.valuerep import BYTES_VR, VR
+from pydicom.valuerep import AMBIGUOUS_VR, BYTES_VR, STANDARD_VR, VR
 
 _WIDTHS: Final = {
     **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
@@ -86,8 +86,8 @@ def _vr(source: Dataset, element: DataElement | RawDataElement, *, signed: bool)
         found: dict[str, str] = {}
         raw_element_vr(element, found, ds=source)
         vr = str(found["VR"])
-    if len(vr) == len("US"):
+    if vr in STANDARD_VR:
         return vr
     if vr == VR.US_SS:
         return "SS" if signed else "US"
-    return "OW"
+    return "OW" if vr in AMBIGUOUS_VR else "UN"

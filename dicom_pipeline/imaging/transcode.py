@@ -4,12 +4,14 @@ To be called in a worker process with limits (`dicom_pipeline.workers`): a codec
 """
 
 import hashlib
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 import jpeg_ls
 import numpy as np
+import pydicom
 from pydicom import dcmwrite
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -104,7 +106,15 @@ def render(source: Path, target: Path) -> Outcome:
     except OSError as error:
         return _failure(decision, ErrorCode.IO_ERROR, f"{type(error).__name__} {error.errno}")
     except Exception as error:  # noqa: BLE001  a defect here costs one object, not the run
-        return _failure(decision, ErrorCode.INTERNAL, describe(error))
+        return _failure(decision, _blame(error), describe(error))
+
+
+def _blame(error: Exception) -> ErrorCode:
+    """An unforeseen exception from inside pydicom means a data set that it cannot read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    in_pydicom = f"{Path(pydicom.__file__).parent}/"
+    read = any(frame.filename.startswith(in_pydicom) for frame in frames)
+    return ErrorCode.UNREADABLE_OBJECT if read else ErrorCode.INTERNAL
 
 
 def failed_outcome(failure: TaskFailure) -> Outcome:

@@ -9,6 +9,7 @@ from dicom_pipeline.imaging.decoding import decode_frames, largest_frame_bytes
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
+from dicom_pipeline.imaging.transfer_syntaxes import Family
 from dicom_pipeline_tests.imaging.images import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -165,6 +166,21 @@ def test_a_truncated_frame_is_refused(tmp_path, syntax, kept):
         decode(path)
 
     assert refusal.value.code in {ErrorCode.TRUNCATED, ErrorCode.DECODER_ERROR}
+
+
+class PanicError(BaseException):
+    """What a panic in the Rust code of a decoder comes as."""
+
+
+def test_a_panic_of_a_decoder_is_told_as_the_frame_s_error(tmp_path, monkeypatch):
+    def panic(_):
+        raise PanicError
+
+    codec = decoding._CODECS[Family.RLE]
+    monkeypatch.setitem(decoding._CODECS, Family.RLE, codec._replace(decode=panic))
+
+    with pytest.raises(ImagingError, match="refused it"):
+        decode(encapsulated(tmp_path / "object.dcm", GREY, f"{P}.5", [rle(GREY)]))
 
 
 def test_fewer_frames_than_promised_are_refused(tmp_path):

@@ -204,10 +204,22 @@ def test_an_object_without_image_attributes_has_no_pixels(tmp_path):
     assert decide(save(tmp_path / "report.dcm", ds, EXPLICIT)).action is Action.NO_PIXELS
 
 
-def test_image_attributes_without_pixel_data_are_a_failure(tmp_path):
-    decision = decide(save(tmp_path / "object.dcm", header(GREY), EXPLICIT))
+@pytest.mark.parametrize("kept", [{}, {"Rows": None}, {"SOPClassUID": "1.2.3"}])
+def test_an_image_object_without_pixel_data_is_a_failure(tmp_path, kept):
+    decision = decide(save(tmp_path / "object.dcm", header(GREY, **kept), EXPLICIT))
 
     assert (decision.action, decision.error_code) == (Action.FAIL, ErrorCode.TRUNCATED)
+
+
+def test_a_broken_file_is_not_taken_for_one_without_pixels(tmp_path):
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.11", "1.2.3"
+    path = save(tmp_path / "report.dcm", ds, EXPLICIT)
+    path.write_bytes(path.read_bytes() + b"\x10\x00\x10\x00??\x04\x00who ")
+
+    decision = decide(path)
+
+    assert (decision.action, decision.rule) == (Action.FAIL, "broken")
 
 
 @pytest.mark.parametrize("uid", [f"{P}.4.94", f"{P}.6.1", f"{P}.7.1", "1.2.3.4.5.6"])
