@@ -1,40 +1,34 @@
-"""Whether Cornerstone3D shows an object right: the rules, in the order in which they are asked.
+"""Whether Cornerstone3D shows an object right, and what to do if not.
 
-Each rule was measured against Cornerstone3D 5.14.0 (dicom-image-loader, `wadouri:`) pixel by pixel.
 The transfer syntax alone cannot decide: several combinations of header and codestream load without
 an error and show wrong pixels. Both the data set and the first frame's codestream are looked at
 here; that every compressed frame decodes is for `dicom_pipeline.imaging.transcode` to find out.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
 from pydicom.uid import UID
 
 from dicom_pipeline.imaging.codestream import (
-    Jpeg2000Header,
-    JpegHeader,
     jpeg2000_header,
     jpeg_header,
 )
 from dicom_pipeline.imaging.container import Fault
 from dicom_pipeline.imaging.frames import (
-    Fragments,
     count_fragments,
     encoded_frames,
     looks_encapsulated,
 )
-from dicom_pipeline.imaging.image import COLOUR_SAMPLES, SUBSAMPLED, Image, describe_image
+from dicom_pipeline.imaging.image import Image, describe_image
 from dicom_pipeline.imaging.objects import DicomObject, open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, ImagingError
+from dicom_pipeline.imaging.rules import IMAGE_RULES, JPEG_2000_FAMILIES, JPEG_FAMILIES, Evidence
 from dicom_pipeline.imaging.transfer_syntaxes import (
-    JPEG_BASELINE,
-    JPEG_EXTENDED,
     Family,
-    Viewer,
 )
+
+__all__ = ["LEFT_TO_THEIR_LOADERS", "Action", "Decision", "decide"]
 
 LEFT_TO_THEIR_LOADERS: Final = {
     "1.2.840.10008.5.1.4.1.1.66.4": "segmentation",
@@ -43,28 +37,8 @@ LEFT_TO_THEIR_LOADERS: Final = {
 }
 """SOP classes that viewers open with a loader of their own, and the rule that says so."""
 
-_JPEGS: Final = frozenset({Family.JPEG, Family.JPEG_LOSSLESS, Family.JPEG_LS})
-_J2KS: Final = frozenset({Family.JPEG_2000, Family.HTJ2K})
-_NATIVE_LAYOUT: Final = frozenset(
-    {Family.NATIVE, Family.ENCAPSULATED_NATIVE, Family.DEFLATED_FRAMES}
-)
 _HIDING: Final = frozenset({Fault.UNKNOWN_VR, Fault.BROKEN_SEQUENCE})
 """Faults after which a reader may have missed the pixel data."""
-_BYTE: Final = 8
-_WORD: Final = 16
-_LAST_PREDICTOR: Final = 7
-_BASELINE_SOFS: Final = frozenset({0xC0, 0xC1, 0xC2})
-
-
-__all__ = [
-    "IMAGE_RULES",
-    "LEFT_TO_THEIR_LOADERS",
-    "Action",
-    "Decision",
-    "Evidence",
-    "Rule",
-    "decide",
-]
 
 
 class Decision(NamedTuple):
@@ -76,33 +50,6 @@ class Decision(NamedTuple):
     reason: str
     error_code: ErrorCode | None = None
     """Set when the action is `Action.FAIL`."""
-
-
-class Evidence(NamedTuple):
-    """All that the rules about images look at."""
-
-    source: DicomObject
-    image: Image
-    family: Family
-    fragments: Fragments | None
-    """None for native pixel data."""
-    jpeg: JpegHeader | None
-    """Of the first frame, in the syntaxes of the JPEG and JPEG-LS families."""
-    j2k: Jpeg2000Header | None
-    """Of the first frame, in the syntaxes of the JPEG 2000 and HTJ2K families."""
-
-
-class Rule(NamedTuple):
-    """One reason why the viewer does not show an image right."""
-
-    name: str
-    families: frozenset[Family] | None
-    """Where the rule holds; None: in every family."""
-    applies: Callable[[Evidence], bool]
-    reason: str
-    """What Cornerstone3D does with such an image."""
-    action: Action = Action.TRANSCODE
-    error_code: ErrorCode | None = None
 
 
 def decide(source: DicomObject | Path) -> Decision:
@@ -192,187 +139,12 @@ def _gather(source: DicomObject) -> Evidence:
             )
         return evidence
     evidence = evidence._replace(fragments=count_fragments(source))
-    if syntax.family in _JPEGS:
+    if syntax.family in JPEG_FAMILIES:
         return evidence._replace(jpeg=jpeg_header(_first_frame(source, image)))
-    if syntax.family in _J2KS:
+    if syntax.family in JPEG_2000_FAMILIES:
         return evidence._replace(j2k=jpeg2000_header(_first_frame(source, image)))
     return evidence
 
 
 def _first_frame(source: DicomObject, image: Image) -> bytes:
     return next(encoded_frames(source, image))
-
-
-def _lacks_attributes(evidence: Evidence) -> bool:
-    dataset, image = evidence.source.dataset, evidence.image
-    return (not image.floating and "PixelRepresentation" not in dataset) or (
-        image.colour and "PlanarConfiguration" not in dataset
-    )
-
-
-def _loses_fragments(evidence: Evidence) -> bool:
-    fragments = evidence.fragments
-    return (
-        fragments is not None
-        and evidence.image.frames > 1
-        and fragments.number != evidence.image.frames
-        and not fragments.has_offsets
-    )
-
-
-def _has_stray_bits(evidence: Evidence) -> bool:
-    """Whether unsigned 16-bit cells have bits above HighBit: an old overlay, or padding."""
-    image = evidence.image
-    if image.signed or image.bits_allocated != _WORD or image.bits_stored == _WORD:
-        return False
-    count = image.total_bytes // 2
-    cells = np.frombuffer(evidence.source.pixel_bytes, "<u2", count)
-    return bool(cells.max() >> (image.high_bit + 1))
-
-
-def _rgb_taken_for_ybr(evidence: Evidence) -> bool:
-    jpeg = evidence.jpeg
-    return (
-        jpeg is not None
-        and jpeg.components == COLOUR_SAMPLES
-        and jpeg.adobe_transform is None
-        and jpeg.colour(evidence.image.photometric) == "RGB"
-        and jpeg.component_ids != (ord("R"), ord("G"), ord("B"))
-    )
-
-
-def _colour_label_contradicts(evidence: Evidence) -> bool:
-    """JPEG Extended: the viewer's decoder follows the label alone."""
-    jpeg, image = evidence.jpeg, evidence.image
-    if jpeg is None or jpeg.components != COLOUR_SAMPLES:
-        return False
-    meant = jpeg.colour(image.photometric)
-    return not (
-        (image.photometric == "YBR_FULL" and meant == "YCBCR")
-        or (image.photometric == "RGB" and meant == "RGB")
-    )
-
-
-def _interleave_contradicts(evidence: Evidence) -> bool:
-    jpeg = evidence.jpeg
-    return (
-        jpeg is not None
-        and jpeg.components > 1
-        and (jpeg.scan_components == 1) != evidence.image.planar
-    )
-
-
-def _uid_is(evidence: Evidence, uid: str) -> bool:
-    return evidence.source.syntax_uid == uid
-
-
-_ALL: Final = None
-_ONLY_JPEG: Final = frozenset({Family.JPEG})
-_ONLY_JPEG_LOSSLESS: Final = frozenset({Family.JPEG_LOSSLESS})
-_ONLY_JPEG_LS: Final = frozenset({Family.JPEG_LS})
-_ONLY_JPEG_2000: Final = frozenset({Family.JPEG_2000})
-_ONLY_HTJ2K: Final = frozenset({Family.HTJ2K})
-_ONLY_JPEG_XL: Final = frozenset({Family.JPEG_XL})
-_ONLY_RLE: Final = frozenset({Family.RLE})
-_ONLY_NATIVE: Final = frozenset({Family.NATIVE})
-
-IMAGE_RULES: Final = (
-    # The file
-    Rule("container", _ALL, lambda e: e.source.fault is not None,
-         "dicom-parser cannot walk the file"),
-    Rule("attributes-missing", _ALL, _lacks_attributes,
-         "without PixelRepresentation or PlanarConfiguration the image does not load"),
-    Rule("double-float", _ALL, lambda e: e.source.pixel_keyword == "DoubleFloatPixelData",
-         "64-bit floats: `no pixel data`"),
-    Rule("syntax-never", _ALL,
-         lambda e: e.source.syntax is not None and e.source.syntax.viewer is Viewer.NEVER,
-         "no decoder for the transfer syntax, or wrong pixels for every image"),
-    Rule("fragments-without-offsets", _ALL, _loses_fragments,
-         "several fragments a frame and no offset table: frames are lost or mixed"),
-    # What the attributes say
-    Rule("one-bit", _ALL, lambda e: e.image.bits_allocated == 1,
-         "1 bit a pixel: wrong pixels"),
-    Rule("more-than-32-bits", _ALL,
-         lambda e: not e.image.floating and e.image.bits_allocated > 2 * _WORD,
-         "integers of 64 bits: no viewer and no target for them",
-         Action.FAIL, ErrorCode.UNSUPPORTED_SYNTAX),
-    Rule("eight-bit-signed", frozenset(Family) - {Family.JPEG_LS, Family.JPEG_XL},
-         lambda e: e.image.signed and e.image.bits_allocated == _BYTE,
-         "signed 8-bit pixels are read as unsigned: wrong pixels"),
-    Rule("segmented-palette", _ALL,
-         lambda e: "SegmentedRedPaletteColorLookupTableData" in e.source.dataset,
-         "segmented palettes never load"),
-    Rule("subsampled-native", _NATIVE_LAYOUT, lambda e: e.image.photometric in SUBSAMPLED,
-         "subsampled colour in native pixel data: wrong pixels"),
-    Rule("high-bit", _NATIVE_LAYOUT, lambda e: e.image.high_bit != e.image.bits_stored - 1,
-         "HighBit is ignored: wrong pixels"),
-    Rule("padding", _ONLY_NATIVE,
-         lambda e: len(e.source.pixel_bytes) - e.image.total_bytes > 1,
-         "more pixel data than the attributes ask for"),
-    Rule("stray-bits", _ONLY_NATIVE, _has_stray_bits,
-         "bits above HighBit are taken for the pixel's: wrong pixels"),
-    # RLE
-    Rule("rle-32-bit", _ONLY_RLE, lambda e: e.image.bits_allocated > _WORD,
-         "32-bit RLE: an error"),
-    Rule("rle-16-bit-colour", _ONLY_RLE,
-         lambda e: e.image.bits_allocated == _WORD and e.image.colour,
-         "16-bit colour in RLE: wrong pixels"),
-    # JPEG, JPEG lossless, JPEG-LS: the codestream
-    Rule("no-codestream", _JPEGS, lambda e: e.jpeg is None,
-         "the first frame has no JPEG header", Action.FAIL, ErrorCode.DECODER_ERROR),
-    Rule("mislabelled", _ONLY_JPEG,
-         lambda e: e.jpeg is not None and e.jpeg.sof not in _BASELINE_SOFS,
-         "the codestream is another JPEG process than the transfer syntax says"),
-    Rule("mislabelled", _ONLY_JPEG_LOSSLESS,
-         lambda e: e.jpeg is not None and not e.jpeg.lossless,
-         "the codestream is not lossless JPEG"),
-    Rule("mislabelled", _ONLY_JPEG_LS, lambda e: e.jpeg is not None and not e.jpeg.jpeg_ls,
-         "the codestream is not JPEG-LS"),
-    Rule("jpeg-12-bit", _ONLY_JPEG, lambda e: e.jpeg is not None and e.jpeg.precision > _BYTE,
-         "12-bit JPEG: 15 is added to every pixel"),
-    Rule("jpeg-rgb-without-marker", _ONLY_JPEG,
-         lambda e: _uid_is(e, JPEG_BASELINE) and _rgb_taken_for_ybr(e),
-         "RGB JPEG without an Adobe marker is taken for YCbCr: wrong colours"),
-    Rule("jpeg-extended-colour", _ONLY_JPEG,
-         lambda e: _uid_is(e, JPEG_EXTENDED) and _colour_label_contradicts(e),
-         "JPEG Extended whose colour label does not fit the codestream: wrong colours"),
-    Rule("jpeg-lossless-16-bit-colour", _ONLY_JPEG_LOSSLESS,
-         lambda e: e.jpeg is not None and e.jpeg.components > 1 and e.jpeg.precision > _BYTE,
-         "lossless JPEG colour of more than 8 bits: wrong pixels"),
-    Rule("jpeg-lossless-predictor-7", _ONLY_JPEG_LOSSLESS,
-         lambda e: e.jpeg is not None and e.jpeg.selection == _LAST_PREDICTOR
-         and e.jpeg.precision == _WORD,
-         "predictor 7 at 16 bits overflows: wrong pixels"),
-    Rule("jpeg-lossless-point-transform", _ONLY_JPEG_LOSSLESS,
-         lambda e: e.jpeg is not None and e.jpeg.point_transform > 0,
-         "the point transform is not undone: wrong pixels"),
-    Rule("jpeg-ls-interleave", _ONLY_JPEG_LS, _interleave_contradicts,
-         "interleave mode and PlanarConfiguration differ: wrong pixels"),
-    # JPEG 2000 and HTJ2K: the codestream
-    Rule("no-codestream", _J2KS, lambda e: e.j2k is None,
-         "the first frame has no JPEG 2000 header", Action.FAIL, ErrorCode.DECODER_ERROR),
-    Rule("j2k-sign", _J2KS,
-         lambda e: e.j2k is not None and e.j2k.signed != e.image.signed,
-         "the codestream's sign is not PixelRepresentation's: wrong pixels"),
-    Rule("j2k-more-than-16-bits", _J2KS, lambda e: e.j2k is not None and e.j2k.precision > _WORD,
-         "more than 16 bits: wrong pixels"),
-    Rule("j2k-16-bit-colour", _ONLY_JPEG_2000,
-         lambda e: e.j2k is not None and e.image.colour and e.j2k.precision > _BYTE
-         and e.j2k.multiple_component_transform,
-         "colour of more than 8 bits with a component transform: wrong pixels"),
-    Rule("htj2k-16-bit-colour", _ONLY_HTJ2K,
-         lambda e: e.j2k is not None and e.image.colour and e.j2k.precision > _BYTE,
-         "colour of more than 8 bits: wrong pixels"),
-    Rule("j2k-transform-labelled-ybr", _J2KS,
-         lambda e: e.j2k is not None and e.j2k.multiple_component_transform
-         and e.image.photometric.startswith("YBR_FULL"),
-         "decoded RGB is converted once more because of its label: wrong colours"),
-    Rule("j2k-planar", _J2KS,
-         lambda e: e.image.planar and e.image.photometric == "RGB",
-         "PlanarConfiguration 1 is believed of interleaved samples: wrong pixels"),
-    # JPEG XL
-    Rule("jxl-colour-label", _ONLY_JPEG_XL,
-         lambda e: e.image.colour and (e.image.planar or e.image.photometric == "YBR_FULL"),
-         "JPEG XL colour labelled YBR_FULL or planar: wrong colours"),
-)  # fmt: skip
-"""The first rule that applies decides; an image to which none applies is shown right."""

@@ -7,7 +7,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, ImagingError
-from dicom_pipeline.imaging.rendering import IMAGE_RULES, LEFT_TO_THEIR_LOADERS, decide
+from dicom_pipeline.imaging.rendering import LEFT_TO_THEIR_LOADERS, decide
+from dicom_pipeline.imaging.rules import IMAGE_RULES
 from dicom_pipeline.imaging.transfer_syntaxes import TRANSFER_SYNTAXES, Family
 from dicom_pipeline_tests.imaging.images import (
     BIG_ENDIAN,

@@ -10,8 +10,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dicom_pipeline.imaging import transcode
+from dicom_pipeline.imaging import encoding, transcode
 from dicom_pipeline.imaging.decoding import decode_frames
+from dicom_pipeline.imaging.display_copy import IMPLEMENTATION_CLASS_UID
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode
@@ -37,6 +38,7 @@ from dicom_pipeline_tests.imaging.images import (
 
 GREY, SIGNED8 = noise("u1", 0, 255), noise("i1", -128, 127)
 GREY12, GREY16 = noise("u2", 0, 4095), noise("u2", 0, 65535)
+COLOUR8 = noise("u1", 0, 255, colour=True)
 COLOUR16 = noise("u2", 0, 65535, colour=True)
 BUNDLED = sorted(
     path
@@ -220,6 +222,19 @@ def test_lossy_sources_stay_marked_as_lossy(tmp_path, target):
     assert made.LossyImageCompressionMethod == "ISO_10918_1"
 
 
+def test_the_lossy_mark_follows_the_codestream_not_the_syntax(tmp_path, target):
+    lossy, lossless = jls(COLOUR8, near=2), jls(COLOUR8)
+    near = encapsulated(tmp_path / "a.dcm", COLOUR8, f"{P}.4.81", [lossy],
+                        PlanarConfiguration=1)  # fmt: skip
+    exact = encapsulated(tmp_path / "b.dcm", COLOUR8, f"{P}.4.81", [lossless],
+                         PlanarConfiguration=1)  # fmt: skip
+
+    made = rendition(near, target)
+
+    assert (made.LossyImageCompression, made.LossyImageCompressionMethod) == ("01", "ISO_14495_1")
+    assert "LossyImageCompression" not in rendition(exact, target)
+
+
 @pytest.mark.parametrize("marked", ["01", None])
 def test_the_mark_of_an_earlier_lossy_compression_is_kept(tmp_path, target, marked):
     marks = {"LossyImageCompression": marked} if marked else {}
@@ -268,7 +283,7 @@ def test_the_copy_keeps_the_instance_says_what_it_is_and_drops_signatures(tmp_pa
         "averaged; Display copy of the same SOP Instance (eight-bit-signed)"
     )
     assert "DigitalSignaturesSequence" not in made
-    assert made.file_meta.ImplementationClassUID == transcode.IMPLEMENTATION_CLASS_UID
+    assert made.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
 
 
 def test_an_un_element_of_undefined_length_is_written_as_the_sequence_it_is(tmp_path, target):
@@ -335,7 +350,7 @@ def test_video_is_accounted_for(tmp_path, target):
 
 
 def test_a_rendition_with_other_pixels_never_appears(tmp_path, target, monkeypatch):
-    monkeypatch.setattr(transcode, "_jpeg_ls", lambda pixels, bits: jls((pixels ^ 1).view("u2")))
+    monkeypatch.setattr(encoding, "_jpeg_ls", lambda pixels, bits: jls((pixels ^ 1).view("u2")))
 
     outcome = render(native(tmp_path / "object.dcm", SIGNED8), target)
 
@@ -372,7 +387,7 @@ def test_an_element_that_pydicom_cannot_convert_makes_the_object_unreadable(tmp_
 
 
 def test_a_defect_of_this_program_is_called_one(tmp_path, target, monkeypatch):
-    monkeypatch.setattr(transcode, "_digest", lambda pixels: 1 / 0)
+    monkeypatch.setattr(transcode, "digest", lambda pixels: 1 / 0)
 
     outcome = render(native(tmp_path / "object.dcm", SIGNED8), target)
 
