@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -73,6 +74,9 @@ class RunningStack:
         pid = self.pids()[part]
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def wait_until(self, reached: Callable[[StackInfo], bool], timeout: float) -> StackInfo:
+        return self._group.wait_until(reached, timeout)
 
     def wait_until_ready(self, timeout: float = START_SECONDS) -> StackInfo:
         return self._group.wait_until(lambda info: info.ready, timeout)

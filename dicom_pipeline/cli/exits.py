@@ -1,5 +1,6 @@
 """Exit codes, and how an error becomes one clear line and a code."""
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -74,7 +75,8 @@ def run(body: Callable[[], int]) -> int:
 
 
 def finish(body: Callable[[], int]) -> NoReturn:
-    """End a typer command with the exit code of ``body``."""
+    """End a typer command with the exit code of ``body``. SIGTERM is taken like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise typer.Exit(run(body))
 
 

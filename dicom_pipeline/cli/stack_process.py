@@ -11,6 +11,7 @@ from pathlib import Path
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.cli.stack_info import StackInfo, read_info
 from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.process_tree import die_with_parent
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.supervisor import STEP_SECONDS
 
@@ -42,7 +43,7 @@ class StackProcess:
         return info
 
     def start(self) -> None:
-        """Start the group, without waiting for it."""
+        """Start the group, without waiting for it. It ends with the thread that calls this."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -52,6 +53,7 @@ class StackProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
             )
 
     def running(self) -> bool:

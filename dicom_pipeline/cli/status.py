@@ -205,8 +205,10 @@ def _receiver_line(status: Status) -> str:
 
 
 def _queue_table(status: Status) -> Table:
-    table = Table("queue", "stage", title="Queues")
-    for name in ("lag", "seconds", "ranges unfinished", "most attempts", "abandoned"):
+    table = Table(title="Queues")
+    table.add_column("queue", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    for name in ("lag", "seconds", "ranges", "attempts", "abandoned"):
         table.add_column(name, justify="right")
     for one in status.queues:
         attempts = max((range_.attempt for range_ in one.outstanding), default=0)

@@ -1,7 +1,6 @@
 """The command `demo`: start the group, send, wait, account, show."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,26 +34,27 @@ _START_SECONDS: Final = 120
 _LOOK_SECONDS: Final = 1.0
 
 
-def run_demo(settings: Settings, *, slices: int, time_limit: float, json_file: Path | None) -> int:
-    """The command `demo`."""
+def run_demo(
+    settings: Settings,
+    group: StackProcess,
+    *,
+    slices: int,
+    time_limit: float,
+    json_file: Path | None,
+) -> int:
+    """The command `demo`, with a group that was started and that the caller stops."""
     console = Console()
     stays = sys.stdout.isatty() and os.environ.get(EXIT_VARIABLE) != "1"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    group = StackProcess(settings, {"RECEIVER_PORT": "0", "UI_PORT": "0"})
-    group.start()
-    try:
-        result, info = _demonstrate(settings, group, console, slices, time_limit)
-        console.print(report.shown(result))
-        console.print(report.where_to_look(info), highlight=False, soft_wrap=True)
-        console.print(_verdict(result))
-        if json_file:
-            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-        if stays:
-            console.print("Everything keeps running; Ctrl-C stops it.")
-            _stay(group)
-        return OK if result.complete else INCOMPLETE
-    finally:
-        group.stop()
+    result, info = _demonstrate(settings, group, console, slices, time_limit)
+    console.print(report.shown(result))
+    console.print(report.where_to_look(info), highlight=False, soft_wrap=True)
+    console.print(_verdict(result))
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    if stays:
+        console.print("Everything keeps running; Ctrl-C stops it.")
+        _stay(group)
+    return OK if result.complete else INCOMPLETE
 
 
 def _demonstrate(

@@ -25,9 +25,20 @@ def demo(
     """
 
     def body() -> int:
-        from dicom_pipeline.demo.run import run_demo  # noqa: PLC0415 - a quick --help
+        from dicom_pipeline.cli.stack_process import StackProcess  # noqa: PLC0415 - quick --help
 
-        return run_demo(load_settings(), slices=slices, time_limit=time_limit, json_file=json_file)
+        settings = load_settings()
+        group = StackProcess(settings, {"RECEIVER_PORT": "0", "UI_PORT": "0"})
+        group.start()
+        try:
+            # While the group starts: these imports take seconds.
+            from dicom_pipeline.demo.run import run_demo  # noqa: PLC0415
+
+            return run_demo(
+                settings, group, slices=slices, time_limit=time_limit, json_file=json_file
+            )
+        finally:
+            group.stop()
 
     finish(body)
 
