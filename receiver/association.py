@@ -142,7 +142,7 @@ class StorageProvider:
                 peer.transfer_syntaxes, self._settings.receiver_private_transfer_syntaxes
             )
         )
-        self._senders[association] = Sender(
+        sender = Sender(
             association=uuid.uuid4().hex[:12],
             tenant_id=peer.tenant,
             source_ip=address,
@@ -150,6 +150,8 @@ class StorageProvider:
             called_ae=called,
             character_set=peer.character_set or (),
         )
+        self._senders[association] = sender
+        logger.info("association requested", extra=sender._asdict())
 
     def _on_message(self, event: evt.Event) -> None:
         """Answer a C-STORE without an instance UID: pynetdicom would only drop it."""

@@ -93,9 +93,9 @@ class Outbox:
                 "WORKER_NODE_ID, or stop the other"
             ) from error
         try:
-            with closing(self._connect()) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(_SCHEMA)
+            self._connection = self._connect()
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
             self._lock_file.close()
             raise ConfigurationError(f"outbox {path} cannot be opened: {error}") from error
@@ -176,7 +176,7 @@ class Outbox:
 
     def _write(self) -> None:
         """The writer thread: everything that waits goes into one commit."""
-        with closing(self._connect()) as connection:
+        with closing(self._connection) as connection:
             stopping = False
             while not stopping:
                 batch = [self._requests.get()]

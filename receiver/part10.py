@@ -119,7 +119,7 @@ def read_head(path: Path) -> Head:
         if elements.get(_PRIVATE_CREATOR, b"").rstrip(b"\0").decode() == PRIVATE_CREATOR_UID:
             receipt = msgspec.json.decode(elements[_PRIVATE_INFORMATION], type=Receipt)
         syntax = elements[_TRANSFER_SYNTAX_UID].rstrip(b"\0 ").decode("ascii")
-    except (struct.error, KeyError, ValueError) as error:
+    except (struct.error, KeyError, ValueError, msgspec.MsgspecError) as error:
         raise NotPart10Error(f"{path.name}: group 0002 is damaged") from error
     return Head(transfer_syntax_uid=syntax, receipt=receipt, offset=first + length)
 

@@ -18,6 +18,8 @@ from dicom_pipeline.event_log.sqlite import SqliteEventLog
 from dicom_pipeline.messages import FAN_OUT, OffsetRange, decode_event
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, make_dataset
 
+pytestmark = pytest.mark.service
+
 HEAVY = ("dagster", "sqlalchemy", "numpy", "pydicom", "pynetdicom", "pandas", "imagecodecs")
 
 
@@ -124,7 +126,6 @@ def published(home, topic):
         return [decode_event(record.value) for record in log.read(everything)]
 
 
-@pytest.mark.service
 def test_a_stopped_receiver_has_published_what_it_acknowledged(tmp_path):
     with process(tmp_path) as receiver:
         with associated(receiver.port) as association:
@@ -140,7 +141,6 @@ def test_a_stopped_receiver_has_published_what_it_acknowledged(tmp_path):
     assert ready["port"] == receiver.port
 
 
-@pytest.mark.service
 def test_a_killed_receiver_has_lost_nothing_that_it_acknowledged(tmp_path):
     with process(tmp_path) as receiver, associated(receiver.port) as association:
         acknowledged = send(association, 5)
@@ -156,7 +156,6 @@ def test_a_killed_receiver_has_lost_nothing_that_it_acknowledged(tmp_path):
     assert all((tmp_path / "storage" / event.file_path).exists() for event in events)
 
 
-@pytest.mark.service
 def test_without_an_event_log_objects_are_taken_all_the_same(tmp_path):
     blocker = tmp_path / "events.db"
     blocker.mkdir()
@@ -171,7 +170,6 @@ def test_without_an_event_log_objects_are_taken_all_the_same(tmp_path):
             time.sleep(0.2)
 
 
-@pytest.mark.service
 def test_a_second_receiver_with_the_same_name_is_told_so(tmp_path):
     with process(tmp_path):
         second = run_to_exit(tmp_path)
@@ -179,7 +177,6 @@ def test_a_second_receiver_with_the_same_name_is_told_so(tmp_path):
     assert "WORKER_NODE_ID" in second.stderr
 
 
-@pytest.mark.service
 def test_a_port_in_use_is_a_configuration_error(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = run_to_exit(tmp_path, RECEIVER_PORT=str(other.getsockname()[1]))
@@ -188,7 +185,6 @@ def test_a_port_in_use_is_a_configuration_error(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.service
 @pytest.mark.parametrize(
     ("variables", "peers"), [({"RECEIVER_PORT": "many"}, ""), ({}, "[[peer]]\ntenant = '../x'\n")]
 )
@@ -197,7 +193,6 @@ def test_a_wrong_setting_is_a_configuration_error(tmp_path, variables, peers):
     assert run_to_exit(tmp_path, **variables).returncode == 2
 
 
-@pytest.mark.service
 @pytest.mark.skipif(not shutil.which("storescu"), reason="DCMTK is not installed")
 def test_dcmtk_sends_what_pydicom_reads_back(tmp_path):
     names = ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "rtplan.dcm"]

@@ -40,6 +40,8 @@ from receiver.part10 import read_head
 from receiver.server import Receiver
 from receiver.statuses import Status
 
+pytestmark = pytest.mark.service
+
 JPEG_BASELINE, JPEG_LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
 
 
@@ -358,8 +360,10 @@ def test_a_sender_who_hangs_up_within_an_object_leaves_nothing(tmp_path):
             request.Priority = 2
             request.DataSet = BytesIO(b"\0" * 1_000_000)
             association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-            association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+            connection = association.dul.socket.socket
+            connection.shutdown(socket.SHUT_RDWR)
             association.abort()
+            connection.close()
         assert stored(receiver) == []
 
 
