@@ -3,7 +3,8 @@
 A decoder that fills up a truncated stream with grey would call a damaged image good. So JPEG,
 JPEG lossless and JPEG-LS are checked by GDCM, which refuses truncated streams; JPEG 2000 and HTJ2K
 are decoded by OpenJPEG in its strict mode; JPEG XL by libjxl. What GDCM has no decoder for (12-bit
-and arithmetic JPEG) must at least have its end marker.
+and arithmetic JPEG) must at least have its end marker. No decoder here notices a DCT scan that was
+cut short and closed with an end marker again: libjpeg fills it up and only prints a warning.
 """
 
 import resource
@@ -227,7 +228,7 @@ def _jpeg_family(encoded: _Encoded) -> Pixels:
 def _jpeg_dct(encoded: _Encoded, header: JpegHeader) -> Pixels:
     colour = header.colour(encoded.image.photometric)
     if header.sof in _HUFFMAN_DCT and header.precision == _BYTE:
-        # Only to refuse a truncated scan: the colour space is settled by libjpeg below.
+        # Only for a second opinion on the scan: libjpeg below settles the colour space.
         label = "RGB" if colour == "RGB" else "YBR_FULL"
         _by_pydicom(encoded, str(JPEGBaseline8Bit), "gdcm", _BYTE, label)
     if header.components == COLOUR_SAMPLES:

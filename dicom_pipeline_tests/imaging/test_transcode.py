@@ -460,6 +460,16 @@ def test_reasons_hold_no_patient_data(tmp_path, target):
         assert "Nobody" not in f"{outcome}"
 
 
+def test_pydicom_s_warnings_which_quote_values_reach_no_log(tmp_path, target, caplog):
+    source = encapsulated(tmp_path / "object.dcm", COLOUR8, EXPLICIT, [jpeg(COLOUR8)])
+    whole = source.read_bytes()
+    source.write_bytes(whole.replace(b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00??"))
+    for path in (source, *(path for path in BUNDLED if path.name == "SC_rgb_jpeg.dcm")):
+        render(path, target)
+
+    assert caplog.records == []
+
+
 def render_pair(pair: tuple[Path, Path]) -> object:
     return render(*pair)
 
