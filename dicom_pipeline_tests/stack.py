@@ -65,9 +65,10 @@ class RunningStack:
         return self.info.parts
 
     def processes(self) -> list[psutil.Process]:
-        """Supervisor, parts, and all that they started."""
-        supervisor = psutil.Process(self.pid)
-        return [supervisor, *supervisor.children(recursive=True)]
+        """Supervisor, its keeper, the parts, and all that they started."""
+        keeper = psutil.Process(self.pid).parent()
+        assert keeper is not None
+        return [keeper, *keeper.children(recursive=True)]
 
     def kill(self, part: str) -> int:
         """SIGKILL a part; returns the process id that it had."""

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +17,7 @@ from rich.table import Table
 from dicom_pipeline.cli.exits import FAILED, OK
 from dicom_pipeline.cli.network import port_is_free
 from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.migrations import load_migrations, pending
 from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
 
@@ -149,42 +149,63 @@ def _systems(settings: Settings) -> Iterator[Check]:
         return
     for name, probe in PROBES.items():
         try:
-            yield Check(name, Verdict.OK, probe(settings))
+            found, waiting = probe(settings)
         except PipelineError as error:
             yield Check(name, Verdict.FAIL, str(error), "run `dicom-pipeline migrate`; see above")
+            continue
+        if waiting:
+            remedy = "run `dicom-pipeline migrate`; `up` does it by itself"
+            yield Check(name, Verdict.WARN, f"migrations pending: {', '.join(waiting)}", remedy)
+        else:
+            yield Check(name, Verdict.OK, found)
 
 
-def _event_log(settings: Settings) -> str:
+def _event_log(settings: Settings) -> tuple[str, list[str]]:
     from dicom_pipeline.event_log import open_event_log  # noqa: PLC0415 - only when probed
     from dicom_pipeline.messages import ALL_QUEUES  # noqa: PLC0415
 
     with open_event_log(settings) as log:
         partitions = sum(len(log.watermarks(topic)) for topic in ALL_QUEUES)
-    return f"{len(ALL_QUEUES)} queues, {partitions} partitions"
+    return f"{len(ALL_QUEUES)} queues, {partitions} partitions", []
 
 
-def _catalog(settings: Settings) -> str:
+def _catalog(settings: Settings) -> tuple[str, list[str]]:
     from dicom_pipeline.catalog import open_catalog  # noqa: PLC0415 - only when probed
 
-    with closing(open_catalog(settings)) as catalog:
+    with open_catalog(settings) as catalog:
+        waiting = _pending(catalog.query, settings.catalog_url, "catalog")
+        if waiting:
+            return "", waiting
         rows = catalog.query("SELECT COUNT(*) AS n FROM abandoned_range")
-    return f"reachable; {rows[0]['n']} ranges wait for an operator"
+    return f"up to date; {rows[0]['n']} ranges wait for an operator", []
 
 
-def _warehouse(settings: Settings) -> str:
+def _warehouse(settings: Settings) -> tuple[str, list[str]]:
     from dicom_pipeline.warehouse import open_warehouse  # noqa: PLC0415 - only when probed
 
-    with closing(open_warehouse(settings)) as warehouse:
+    with open_warehouse(settings) as warehouse:
+        waiting = _pending(warehouse.query, settings.warehouse_url, "warehouse")
+        if waiting:
+            return "", waiting
         rows = warehouse.query("SELECT COUNT(*) AS n FROM dicom_object_meta")
-    return f"reachable; {rows[0]['n']} receipts"
+    return f"up to date; {rows[0]['n']} receipts", []
 
 
-PROBES: Final[dict[str, Callable[[Settings], str]]] = {
+def _pending(query: Callable[[str], list[dict[str, object]]], url: str, purpose: str) -> list[str]:
+    """Names of the migrations that are not applied yet."""
+    dialect = url.partition(":")[0].partition("+")[0] or "sqlite"
+    rows = query("SELECT number, checksum FROM schema_migration")
+    applied = {int(str(row["number"])): str(row["checksum"]) for row in rows}
+    return [one.name for one in pending(load_migrations(dialect, purpose), applied)]
+
+
+PROBES: Final[dict[str, Callable[[Settings], tuple[str, list[str]]]]] = {
     "event log": _event_log,
     "catalog": _catalog,
     "warehouse": _warehouse,
 }
-"""What each system says when it works; a `PipelineError` when it does not."""
+"""What each system says when it works, and its pending migrations; a `PipelineError` when it is
+away or has no tables."""
 
 
 def _codecs() -> Iterator[Check]:

@@ -15,7 +15,7 @@ from dicom_pipeline.cli.network import free_port, reachable
 from dicom_pipeline.cli.stack import fixed_ports, parts, prepare_dagster_home, receiver_file
 from dicom_pipeline.cli.stack_info import StackInfo, addresses, exclusive, info_file
 from dicom_pipeline.errors import PipelineError
-from dicom_pipeline.process_tree import adopt_orphans, run_kept
+from dicom_pipeline.process_tree import run_kept
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import atomic_file
 from dicom_pipeline.supervisor import STEP_SECONDS, Supervisor
@@ -33,7 +33,6 @@ def run_up(settings: Settings) -> int:
 def supervise(settings: Settings) -> int:
     """Migrate, start the group, keep it running until SIGTERM or SIGINT, stop it."""
     console = Console(soft_wrap=True, highlight=False)
-    adopt_orphans()
     stopping = _stop_signals()
     for system, done in migrate(settings):
         console.print(f"[dim]{system}: {', '.join(done) or 'up to date'}[/]")

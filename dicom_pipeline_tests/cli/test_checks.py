@@ -3,6 +3,7 @@ import json
 from dicom_pipeline.cli import checks as checks_module
 from dicom_pipeline.cli.checks import Verdict, checks, run_doctor
 from dicom_pipeline.cli.migration import migrate
+from dicom_pipeline.migrations import Migration, load_migrations
 from dicom_pipeline.settings import Settings
 
 
@@ -35,6 +36,17 @@ def test_a_home_without_tables_says_to_migrate(tmp_path):
     done = found(chosen)
     assert done["catalog"].verdict is Verdict.FAIL
     assert "migrate" in done["catalog"].remedy
+
+
+def test_a_pending_migration_is_a_warning_that_names_it(tmp_path, monkeypatch):
+    chosen = settings(tmp_path)
+    list(migrate(chosen))
+    known = load_migrations("sqlite", "catalog")
+    coming = Migration(len(known) + 1, "9999_coming.sql", "SELECT 1;")
+    monkeypatch.setattr(checks_module, "load_migrations", lambda *_: [*known, coming])
+    done = found(chosen)["catalog"]
+    assert done.verdict is Verdict.WARN
+    assert "9999_coming.sql" in done.found
 
 
 def test_a_wrong_peers_file_fails_with_the_reason(tmp_path):
