@@ -149,7 +149,8 @@ def test_nested_values_are_not_taken_for_those_of_the_object():
 
 
 def test_an_unknown_element_of_undefined_length_holds_implicit_vr():
-    inner = bytes.fromhex("feff00e0ffffffff") + bytes.fromhex("1000200004000000") + b"NOPE"
+    # A length of 0x4141 would read as the value representation "AA".
+    inner = bytes.fromhex("feff00e0ffffffff") + bytes.fromhex("1000200041410000") + b"x" * 0x4141
     inner += bytes.fromhex("feff0de000000000feffdde000000000")
     unknown = element(0x0009, 0x1001, "UN", b"", 0xFFFFFFFF) + inner
     dataset = encode_dataset(make_dataset())

@@ -196,7 +196,7 @@ def test_a_wrong_setting_is_a_configuration_error(tmp_path, variables, peers):
 @pytest.mark.skipif(not shutil.which("storescu"), reason="DCMTK is not installed")
 def test_dcmtk_sends_what_pydicom_reads_back(tmp_path):
     names = ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "rtplan.dcm"]
-    paths = [str(get_testdata_file(name)) for name in names]
+    paths = [str(get_testdata_file(name, download=False)) for name in names]
     with process(tmp_path) as receiver:
         done = subprocess.run(
             ["storescu", "-xw", "127.0.0.1", str(receiver.port), *paths[2:3]],

@@ -112,6 +112,22 @@ def test_a_resend_between_crash_and_recovery_keeps_one_file(
     assert len(list(Path(tmp_path / "default").rglob("*.dcm"))) == 1
 
 
+def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
+    tmp_path, receiving, outbox, monkeypatch
+):
+    first, other = (
+        request_for(make_dataset(SOPInstanceUID="1.2.3.8", PixelData=pixels))
+        for pixels in (b"aa", b"bb")
+    )
+    crash_in(monkeypatch, receiving, first, STEPS["before the event"])
+    receiving.receive(SENDER, other)
+    recover(tmp_path, receiving.incoming, outbox)
+    late, recovered = outbox.events
+    assert recovered.file_name == "1.2.3.8.dcm"
+    assert recovered.version < late.version
+    assert len(list(Path(tmp_path / "default").rglob("*.dcm"))) == 2
+
+
 def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monkeypatch):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "receiver.placement.link_new")
     (path,) = receiving.incoming.iterdir()
