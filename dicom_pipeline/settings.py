@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     receiver_private_transfer_syntaxes: tuple[str, ...] = ()
     """Further transfer syntax UIDs to accept (a JSON list)."""
     worker_node_id: str = Field(
-        default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$"
+        default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
     )
     """Names this receiver process in events and its outbox. Default: the host name."""
 
