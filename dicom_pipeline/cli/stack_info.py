@@ -20,7 +20,9 @@ class StackInfo(msgspec.Struct, kw_only=True):
     """Where the running group is: the content of ``stack.json``."""
 
     pid: int
-    """The process to send SIGTERM to."""
+    """The supervisor: the process to send SIGTERM to."""
+    keeper: int
+    """The process that was started as `up`, the supervisor's parent."""
     home: str
     ui: str
     receiver_host: str

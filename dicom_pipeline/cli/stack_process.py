@@ -36,11 +36,21 @@ class StackProcess:
 
     @property
     def info(self) -> StackInfo:
-        """Where the group is. It must have been started."""
-        info = read_info(self._settings)
+        """Where the group is.
+
+        Raises:
+            PipelineError: it has ended, or has not described itself yet.
+        """
+        info = self._own_info()
         if info is None:
-            raise PipelineError(f"the group has ended: {self._said()}")
+            raise PipelineError(f"the group does not run: {self._said()}")
         return info
+
+    def _own_info(self) -> StackInfo | None:
+        """What our own group says of itself, not another one on the same home."""
+        info = read_info(self._settings)
+        ours = self._process is not None and info is not None and info.keeper == self._process.pid
+        return info if ours else None
 
     def start(self) -> None:
         """Start the group, without waiting for it. It ends with the thread that calls this."""
@@ -60,6 +70,11 @@ class StackProcess:
         """Whether the group's process is there."""
         return self._process is not None and self._process.poll() is None
 
+    def check(self) -> None:
+        """Raise a `PipelineError` with the group's last words if it has ended."""
+        if not self.running():
+            raise PipelineError(f"the group has ended: {self._said()}")
+
     def wait_until(self, reached: Callable[[StackInfo], bool], timeout: float) -> StackInfo:
         """Wait for a state of the group.
 
@@ -68,11 +83,10 @@ class StackProcess:
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            info = read_info(self._settings)
+            info = self._own_info()
             if info is not None and reached(info):
                 return info
-            if not self.running():
-                raise PipelineError(f"the group has ended: {self._said()}")
+            self.check()
             time.sleep(STEP_SECONDS)
         raise PipelineError(f"not ready after {timeout:.0f} s: {self._said()}")
 

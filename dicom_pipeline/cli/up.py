@@ -81,6 +81,7 @@ def _keep_running(
 def _describe(group: Supervisor, settings: Settings) -> StackInfo:
     return StackInfo(
         pid=os.getpid(),
+        keeper=os.getppid(),
         home=str(settings.home),
         ui=f"http://{reachable(settings.ui_host)}:{settings.ui_port}",
         receiver_host=reachable(settings.receiver_host),

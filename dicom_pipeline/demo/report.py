@@ -23,6 +23,8 @@ _ACTIONS: Final = {
 }
 _COLUMNS: Final = ("sent", "refused", "stored", "indexed", *_ACTIONS.values())
 
+_MISSING_SHOWN: Final = 20
+
 
 class Line(msgspec.Struct, kw_only=True):
     """The objects of one transfer syntax and kind."""
@@ -135,10 +137,16 @@ def shown(report: Report) -> RenderableType:
 def _fates(report: Report) -> Table:
     table = Table("transfer syntax", "kind", title="Objects", show_footer=True)
     table.columns[0].footer = "all"
-    for name in _COLUMNS:
+    columns = [name for name in _COLUMNS if report.totals[name]]
+    for name in columns:
         table.add_column(name.replace("_", " "), str(report.totals[name]), justify="right")
+    syntax = ""
     for line in report.lines:
-        table.add_row(line.syntax, line.kind, *(str(line.counts[name] or "") for name in _COLUMNS))
+        if line.syntax != syntax:
+            table.add_section()
+        shown_syntax, syntax = "" if line.syntax == syntax else line.syntax, line.syntax
+        counts = (str(line.counts[name] or "") for name in columns)
+        table.add_row(shown_syntax, line.kind, *counts)
     return table
 
 
@@ -161,8 +169,10 @@ def _latencies(report: Report) -> Table:
 
 def _missing(missing: Sequence[Missing]) -> Table:
     table = Table("SOP instance UID", "lacks", title="Not accounted for", title_style="bold red")
-    for one in missing:
+    for one in missing[:_MISSING_SHOWN]:
         table.add_row(one.sop_uid, one.what)
+    if len(missing) > _MISSING_SHOWN:
+        table.caption = f"and {len(missing) - _MISSING_SHOWN} more, all in the file of --json"
     return table
 
 

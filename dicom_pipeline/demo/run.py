@@ -69,7 +69,7 @@ def _demonstrate(
             spinner.update("starting Dagster …")
             info = group.wait_until(_looking(watch, lambda info: info.ready), _START_SECONDS)
             console.print(f"Dagster UI at {info.ui} after {time.monotonic() - started:.0f} s")
-            left = _catch_up(settings, watch, spinner, time_limit)
+            left = _catch_up(settings, group, watch, spinner, time_limit)
             if any(left.values()):
                 console.print(f"[red]not caught up after {time_limit:.0f} s[/]: {_waiting(left)}")
     return _report(settings, answered, watch, caught_up=not any(left.values())), info
@@ -126,11 +126,12 @@ def _send_uncompressed(
 
 
 def _catch_up(
-    settings: Settings, watch: Watch, spinner: Spinner, time_limit: float
+    settings: Settings, group: StackProcess, watch: Watch, spinner: Spinner, time_limit: float
 ) -> dict[str, int]:
     """Wait until nothing is left, or the time is up; returns what is left."""
     deadline = time.monotonic() + time_limit
     while True:
+        group.check()
         left = messages_left(settings)
         watch.look()
         if not any(left.values()) or time.monotonic() > deadline:

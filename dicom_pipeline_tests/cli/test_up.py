@@ -11,6 +11,8 @@ import pytest
 
 from dicom_pipeline.cli.network import answers, ui_answers
 from dicom_pipeline.cli.stack_info import read_info
+from dicom_pipeline.cli.stack_process import StackProcess
+from dicom_pipeline.errors import PipelineError
 from dicom_pipeline_tests.stack import RunningStack
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
@@ -53,6 +55,15 @@ def test_a_second_group_on_the_same_home_is_refused_and_told_who_is_there(stack)
     assert done.returncode == 2
     assert "DICOM_PIPELINE_HOME" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert stack.info.ready
+
+
+def test_another_group_on_the_home_is_not_taken_for_ones_own(stack):
+    second = StackProcess(stack.settings, {})
+    second.start()
+    with pytest.raises(PipelineError, match="DICOM_PIPELINE_HOME"):
+        second.wait_until(lambda info: info.ready, 60)
+    assert second.stop() == 2
     assert stack.info.ready
 
 
