@@ -116,19 +116,22 @@ class Flow:
         return ran
 
     def dump(self) -> dict[str, list[str]]:
-        """Every row of every table, in an order of its own."""
-        stores = [(self.catalog, CATALOG_TABLES), (self.warehouse, WAREHOUSE_TABLES)]
-        return {
-            table: sorted(repr(row) for row in store.query(f"SELECT * FROM {table}"))
-            for store, tables in stores
-            for table in tables
-        }
+        return dump_tables(self.catalog, self.warehouse)
 
     def dead_letters(self):
         mark = self.log.watermarks(DEAD_LETTER_QUEUE)[0]
         topic_id = self.log.topic_id(DEAD_LETTER_QUEUE)
         offsets = OffsetRange(DEAD_LETTER_QUEUE, topic_id, 0, mark.low, mark.high)
         return list(self.log.read(offsets)) if len(offsets) else []
+
+
+def dump_tables(catalog, warehouse) -> dict[str, list[str]]:
+    """Every row of every table, in an order of its own."""
+    return {
+        table: sorted(repr(row) for row in store.query(f"SELECT * FROM {table}"))
+        for store, tables in ((catalog, CATALOG_TABLES), (warehouse, WAREHOUSE_TABLES))
+        for table in tables
+    }
 
 
 def data_set_bytes(path) -> bytes:

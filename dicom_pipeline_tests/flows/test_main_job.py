@@ -1,0 +1,124 @@
+"""The main job through the wire, the real Dagster daemon and the real run launcher."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from dicom_pipeline.catalog import open_catalog
+from dicom_pipeline.cli.sending import Destination, read_outgoing, send_files
+from dicom_pipeline.demo.accounting import Acknowledged, missing
+from dicom_pipeline.warehouse import open_warehouse
+from dicom_pipeline_tests.flow import dump_tables
+from dicom_pipeline_tests.stack import RunningStack
+
+FILES = [
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "JPEG2000.dcm",
+    "JPEG-lossy.dcm",
+    "SC_rgb_rle.dcm",
+    "reportsi.dcm",
+    "chrH31.dcm",
+]
+CATCH_UP_SECONDS = 240
+
+RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName } } } }"
+RE_EXECUTE = """
+mutation ($parent: String!) {
+  launchRunReexecution(reexecutionParams: {parentRunId: $parent, strategy: ALL_STEPS}) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+  }
+}
+"""
+LINEAGE = "{ assetNodes { assetKey { path } dependencyKeys { path } } }"
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with RunningStack(tmp_path_factory.mktemp("main") / "home", worker_node_id="node-1") as stack:
+        stack.acknowledged = send(stack)
+        stack.wait_until_caught_up(CATCH_UP_SECONDS)
+        yield stack
+
+
+def send(stack):
+    paths = [Path(get_testdata_file(name, download=False)) for name in FILES]
+    outgoing = [read_outgoing(path) for path in paths]
+    answers = []
+    destination = Destination("127.0.0.1", stack.receiver_port, "DICOM_PIPELINE", "MODALITY")
+    send_files([one for one in outgoing if one], destination, jobs=2, answered=answers.append)
+    return [
+        Acknowledged(answer.outgoing.sop_uid, "default") for answer in answers if answer.accepted
+    ]
+
+
+def graphql(stack, query, **variables):
+    request = urllib.request.Request(
+        f"{stack.info.ui}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def statuses_at_the_end(stack):
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while time.monotonic() < deadline:
+        runs = graphql(stack, RUNS)["runsOrError"]["results"]
+        statuses = {run["status"] for run in runs}
+        if statuses <= {"SUCCESS", "FAILURE", "CANCELED"}:
+            break
+        time.sleep(1)
+    return statuses
+
+
+def tables(stack):
+    with open_catalog(stack.settings) as catalog, open_warehouse(stack.settings) as warehouse:
+        return dump_tables(catalog, warehouse)
+
+
+def test_every_acknowledged_object_is_stored_indexed_and_decided(stack):
+    assert len(stack.acknowledged) >= 5
+    assert missing(stack.settings, stack.acknowledged) == []
+
+
+def test_lag_is_zero_once_everything_is_done(stack):
+    assert not any(stack.left().values())
+
+
+def test_re_executing_every_run_changes_no_table(stack):
+    before = tables(stack)
+    runs = graphql(stack, RUNS)["runsOrError"]["results"]
+    assert {run["pipelineName"] for run in runs} >= {
+        "storage_job",
+        "index_job",
+        "renditions_job",
+        "object_meta_job",
+    }
+    for run in runs:
+        answer = graphql(stack, RE_EXECUTE, parent=run["runId"])["launchRunReexecution"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+    assert statuses_at_the_end(stack) == {"SUCCESS"}
+    stack.wait_until_caught_up(CATCH_UP_SECONDS)
+    assert tables(stack) == before
+
+
+def test_the_ui_shows_the_lineage_from_the_receiver_to_the_tables(stack):
+    parents = {
+        "/".join(node["assetKey"]["path"]): {
+            "/".join(key["path"]) for key in node["dependencyKeys"]
+        }
+        for node in graphql(stack, LINEAGE)["assetNodes"]
+    }
+    assert parents["queues/index_queue"] == {"receiver/received_objects"}
+    assert parents["warehouse/dicom_image"] == {"queues/index_queue"}
