@@ -19,7 +19,7 @@ from dicom_pipeline.process_tree import descendants, die_with_parent, end
 
 STEP_SECONDS: Final = 0.1
 BACKOFF_SECONDS: Final = 1.0
-BACKOFF_MAX_SECONDS: Final = 30.0
+BACKOFF_MAX_SECONDS: Final = 8.0
 STEADY_SECONDS: Final = 60.0
 """A part that stood this long starts its back-off anew."""
 START_ATTEMPTS: Final = 3
