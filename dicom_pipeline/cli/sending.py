@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, Self
 import msgspec
 from pydicom import config as pydicom_config
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID
+from pydicom.filereader import dcmread
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 from pynetdicom import AE, _config, build_context
 from pynetdicom.association import Association
 from pynetdicom.status import code_to_category
@@ -32,6 +32,10 @@ RECONNECTS: Final = 3
 _MESSAGE_IDS: Final = 65535
 _TRANSIENT: Final = 2
 """Result of a rejection that may be tried again (PS3.8 9.3.4)."""
+_UIDS: Final = {
+    "SOPClassUID": "MediaStorageSOPClassUID",
+    "SOPInstanceUID": "MediaStorageSOPInstanceUID",
+}
 _MAGIC: Final = (128, b"DICM")
 
 
@@ -68,7 +72,7 @@ class Destination(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A file and what its file meta information says (group 0002)."""
+    """A file and what is proposed for it."""
 
     path: Path
     sop_class_uid: str
@@ -111,19 +115,26 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_outgoing(path: Path) -> Outgoing | None:
-    """The file's meta information; None for what is no DICOM file or cannot be proposed."""
+    """What to propose for a file; None for what is no DICOM file or cannot be proposed.
+
+    The UIDs are the data set's, which the receiver compares with the command's (PS3.4 B.2.3);
+    those of group 0002 often differ and only stand in for missing ones. A DICOMDIR is the directory
+    of a medium, not an object to send.
+    """
     if not _is_dicom(path):
         return None
     try:
         with pydicom_config.disable_value_validation():
-            meta = read_file_meta_info(path)
-    except (InvalidDicomError, OSError, ValueError, AttributeError, EOFError):
+            ds = dcmread(path, stop_before_pixels=True, specific_tags=[*_UIDS])
+            uids = [
+                str(ds.get(keyword) or ds.file_meta.get(stand_in, ""))
+                for keyword, stand_in in _UIDS.items()
+            ]
+            syntax = str(ds.file_meta.get("TransferSyntaxUID", ""))
+    except (InvalidDicomError, OSError, ValueError, AttributeError, EOFError, RecursionError):
         return None
-    uids = [
-        str(meta.get(keyword, ""))
-        for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID")
-    ]
-    syntax = str(meta.get("TransferSyntaxUID", ""))
+    if uids[0] == MediaStorageDirectoryStorage:
+        return None
     if not all((*uids, syntax)) or not UID(uids[0]).is_valid or not UID(syntax).is_valid:
         return None
     return Outgoing(path, uids[0], uids[1], syntax)

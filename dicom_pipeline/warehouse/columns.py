@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dicom_pipeline import warehouse
-from dicom_pipeline.columns import FINDINGS, ORDER, TENANT, Column, TableColumns, tag_table
+from dicom_pipeline.columns import FINDINGS, TENANT, Column, TableColumns, tag_table
 from dicom_pipeline.imaging import tag_columns
 
 _OBJECT_META: Final = TableColumns(
