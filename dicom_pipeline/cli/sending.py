@@ -23,6 +23,7 @@ from dicom_pipeline.cli.exits import FAILED, OK
 from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.sent_journal import SentJournal
 from dicom_pipeline.errors import ConfigurationError, PermanentError, TransientError
+from dicom_pipeline.imaging.quiet import quiet_pydicom
 from dicom_pipeline.settings import Settings
 
 MAX_CONTEXTS: Final = 128
@@ -124,7 +125,7 @@ def read_outgoing(path: Path) -> Outgoing | None:
     if not _is_dicom(path):
         return None
     try:
-        with pydicom_config.disable_value_validation():
+        with pydicom_config.disable_value_validation(), quiet_pydicom():
             ds = dcmread(path, stop_before_pixels=True, specific_tags=[*_UIDS])
             uids = [
                 str(ds.get(keyword) or ds.file_meta.get(stand_in, ""))

@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydicom.values import convert_SQ
 
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.imaging.findings import Findings
+from dicom_pipeline.imaging.quiet import quiet_pydicom
 
 VALUE_LIMIT: Final = 64 * 1024
 """Longest value field in bytes that is read; longer ones are left out, sequences apart."""
@@ -80,9 +80,8 @@ def read_header(path: Path, findings: Findings) -> Header:
         UnreadableHeaderError: the file is empty, not DICOM, or nothing of it can be read.
         OSError: the file cannot be opened or read.
     """
-    with warnings.catch_warnings(), _BoundedReader(path) as file:
-        # What pydicom warns of becomes a finding here; its texts would quote the file's name.
-        warnings.simplefilter("ignore")
+    # what pydicom warns of becomes a finding here
+    with quiet_pydicom(), _BoundedReader(path) as file:
         try:
             return _read(file, findings)
         except RecursionError:
@@ -319,8 +318,7 @@ def read_items(element: RawDataElement | DataElement) -> list[Elements]:
         # PS3.5 6.2.2 note 2 (CP-246): a sequence inside UN is implicit VR little endian
         is_unknown = element.VR == "UN"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet_pydicom():
                 items = convert_SQ(
                     element.value or b"",
                     element.is_implicit_VR or is_unknown,

@@ -1,8 +1,6 @@
 """Opening a stored object: its data set, its transfer syntax and how sound its file is."""
 
-import logging
 import mmap
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from dicom_pipeline.imaging.container import Fault, find_fault
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
+from dicom_pipeline.imaging.quiet import quiet_pydicom
 from dicom_pipeline.imaging.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -65,21 +64,8 @@ def open_object(path: Path) -> Iterator[DicomObject]:
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise ImagingError(ErrorCode.UNREADABLE_OBJECT, "the file is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, _quiet_pydicom():
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, quiet_pydicom():
             yield _read(data)
-
-
-@contextmanager
-def _quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's warnings, which quote the values of elements, out of logs and streams."""
-    logger = logging.getLogger("pydicom")
-    disabled, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = disabled
 
 
 def _read(data: mmap.mmap) -> DicomObject:
