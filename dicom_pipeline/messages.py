@@ -87,6 +87,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     sop_class_uid: str
     duplicate_of: str | None = None
     """Trace id of the receipt that stored these very bytes before."""
+    character_set: tuple[str, ...] = ()
+    """Defined Terms that replace the object's SpecificCharacterSet, by the sender's peer."""
     findings: tuple[str, ...] = ()
     """What was odd about the object, e.g. ``SOPInstanceUID: component with a leading zero``."""
     schema: int = SCHEMA

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
-from dicom_pipeline.columns import ColumnType, Row, TableColumns
+from dicom_pipeline.table_columns import ColumnType, Row, TableColumns
 
 _TYPES: Final[Mapping[ColumnType, type[TypeEngine[Any]]]] = {
     str: Text,

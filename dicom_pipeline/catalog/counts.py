@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from dicom_pipeline.catalog.tables import INSTANCE, PATIENT, SERIES, STUDY
-from dicom_pipeline.columns import Row
+from dicom_pipeline.table_columns import Row
 
 _INSTANCES_A_SELECT: Final = 500
 

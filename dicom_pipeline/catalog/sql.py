@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, delete, select
 
 from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
 from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
-from dicom_pipeline.columns import Row
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.sql_engine import SqlDatabase
 from dicom_pipeline.sql_tables import insert_missing, upsert
+from dicom_pipeline.table_columns import Row
 
 _PARENT_LEVELS = (
     ("patient", tables.PATIENT, tables.PATIENT_COLUMNS),

@@ -7,19 +7,19 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
-from dicom_pipeline import columns
-from dicom_pipeline.columns import FINDINGS, ORDER, TENANT, TableColumns, tag_table
+from dicom_pipeline import table_columns
 from dicom_pipeline.imaging import tag_columns
 from dicom_pipeline.sql_tables import make_table
+from dicom_pipeline.table_columns import FINDINGS, ORDER, TENANT, TableColumns, tag_table
 
 _FILE: Final = (
-    columns.Column("file_path", required=True),
-    columns.Column("file_size", int, required=True),
+    table_columns.Column("file_path", required=True),
+    table_columns.Column("file_size", int, required=True),
 )
 
 
-def _required(*names: str) -> tuple[columns.Column, ...]:
-    return tuple(columns.Column(name, required=True) for name in names)
+def _required(*names: str) -> tuple[table_columns.Column, ...]:
+    return tuple(table_columns.Column(name, required=True) for name in names)
 
 
 STORAGE_RECORD_COLUMNS: Final = TableColumns(
@@ -29,14 +29,14 @@ STORAGE_RECORD_COLUMNS: Final = TableColumns(
         TENANT,
         *_FILE,
         *ORDER,
-        columns.Column("version", int, required=True),
+        table_columns.Column("version", int, required=True),
         *_required("worker_node_id"),
-        columns.Column("patient_id", default=""),
+        table_columns.Column("patient_id", default=""),
         *_required("study_uid", "series_uid", "sop_uid", "sop_class_uid", "transfer_syntax_uid"),
         *_required("file_name", "digest", "created_time", "source_ip", "source_ae"),
-        columns.Column("accession_number"),
-        columns.Column("study_date"),
-        columns.Column("number_of_frames", int),
+        table_columns.Column("accession_number"),
+        table_columns.Column("study_date"),
+        table_columns.Column("number_of_frames", int),
         FINDINGS,
     ),
 )
@@ -52,14 +52,14 @@ RENDITION_COLUMNS: Final = TableColumns(
         *_required("sop_uid"),
         *ORDER,
         *_required("study_uid", "series_uid", "sop_class_uid", "action"),
-        columns.Column("rule"),
-        columns.Column("reason"),
+        table_columns.Column("rule"),
+        table_columns.Column("reason"),
         *_required("source_path"),
-        columns.Column("file_path"),
-        columns.Column("transfer_syntax_uid"),
-        columns.Column("file_size", int),
-        columns.Column("number_of_frames", int),
-        columns.Column("error_code"),
+        table_columns.Column("file_path"),
+        table_columns.Column("transfer_syntax_uid"),
+        table_columns.Column("file_size", int),
+        table_columns.Column("number_of_frames", int),
+        table_columns.Column("error_code"),
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from dicom_pipeline.errors import ConfigurationError
-from dicom_pipeline.imaging.columns import Cell, cell, cut
+from dicom_pipeline.imaging.cells import Cell, cell, cut
 from dicom_pipeline.imaging.dicom_json import dicom_json
 from dicom_pipeline.imaging.findings import Findings
 from dicom_pipeline.imaging.header import UnreadableHeaderError, read_header

@@ -9,6 +9,9 @@ from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.warehouse import OBJECT_META, Row, Warehouse
 
 
+_NOT_LOADED = ("character_set", "schema")
+
+
 def load_object_meta(
     received: Sequence[Received], *, warehouse: Warehouse, label: str
 ) -> StageResult:
@@ -20,5 +23,6 @@ def load_object_meta(
 def object_meta_row(event: Event) -> Row:
     """The row for one word about one receipt; a later word has a greater ``row_version``."""
     row = msgspec.structs.asdict(event)
-    del row["schema"]
+    for name in _NOT_LOADED:
+        del row[name]
     return {**row, "row_version": event.row_version, "findings": "\n".join(event.findings)}

@@ -10,11 +10,19 @@ from dicom_pipeline.messages import Event
 from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.stages.files import FILE_MISSING, file_is_missing
 
-_NOT_STORED = frozenset({"schema", "phase", "attempt", "duplicate_of", "target_ts"}) | {
-    "transfer_status",
-    "series_uid_hash",
-    "study_uid_hash",
-}
+_NOT_STORED = frozenset(
+    {
+        "attempt",
+        "character_set",
+        "duplicate_of",
+        "phase",
+        "schema",
+        "series_uid_hash",
+        "study_uid_hash",
+        "target_ts",
+        "transfer_status",
+    }
+)
 
 
 def record_storage(

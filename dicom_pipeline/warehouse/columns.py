@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from dicom_pipeline import warehouse
-from dicom_pipeline.columns import FINDINGS, TENANT, Column, TableColumns, tag_table
 from dicom_pipeline.imaging import tag_columns
+from dicom_pipeline.table_columns import FINDINGS, TENANT, Column, TableColumns, tag_table
 
 _OBJECT_META: Final = TableColumns(
     warehouse.OBJECT_META,

@@ -6,10 +6,10 @@ from typing import Final, Self
 
 from sqlalchemy import MetaData, Table
 
-from dicom_pipeline.columns import Row
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.sql_engine import SqlDatabase
 from dicom_pipeline.sql_tables import make_table, upsert
+from dicom_pipeline.table_columns import Row
 from dicom_pipeline.warehouse.columns import TABLES
 
 _metadata = MetaData()

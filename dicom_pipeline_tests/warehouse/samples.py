@@ -1,6 +1,6 @@
 """Rows for the warehouse."""
 
-from dicom_pipeline.columns import TableColumns
+from dicom_pipeline.table_columns import TableColumns
 from dicom_pipeline.warehouse.columns import TABLES
 
 _VALUES = {str: "1.2.3", int: 1, float: 1.5, bool: True}

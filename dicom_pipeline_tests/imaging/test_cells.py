@@ -9,7 +9,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from dicom_pipeline.imaging.columns import cell
+from dicom_pipeline.imaging.cells import cell
 from dicom_pipeline.imaging.dicom_json import dicom_json
 from dicom_pipeline.imaging.findings import Findings
 from dicom_pipeline.imaging.tag_columns import IMAGE, PATIENT, SERIES, STUDY, Kind, TagColumn
