@@ -8,7 +8,6 @@ from dicom_pipeline.messages import Event
 from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.warehouse import OBJECT_META, Row, Warehouse
 
-
 _NOT_LOADED = ("character_set", "schema")
 
 
