@@ -1,4 +1,7 @@
-"""Sending files by C-STORE as they are: the data set's bytes are neither decoded nor re-encoded."""
+"""Sending files by C-STORE as they are.
+
+The data set's bytes are neither decoded nor encoded anew, unless group 0002 names another object.
+"""
 
 import threading
 from collections import Counter
@@ -79,6 +82,8 @@ class Outgoing(NamedTuple):
     sop_class_uid: str
     sop_uid: str
     transfer_syntax_uid: str
+    consistent: bool = True
+    """Whether group 0002 names the same class and object as the data set."""
 
     @property
     def context(self) -> tuple[str, str]:
@@ -127,9 +132,9 @@ def read_outgoing(path: Path) -> Outgoing | None:
     try:
         with pydicom_config.disable_value_validation(), quiet_pydicom():
             ds = dcmread(path, stop_before_pixels=True, specific_tags=[*_UIDS])
+            in_meta = [str(ds.file_meta.get(stand_in, "")) for stand_in in _UIDS.values()]
             uids = [
-                str(ds.get(keyword) or ds.file_meta.get(stand_in, ""))
-                for keyword, stand_in in _UIDS.items()
+                str(ds.get(keyword) or other) for keyword, other in zip(_UIDS, in_meta, strict=True)
             ]
             syntax = str(ds.file_meta.get("TransferSyntaxUID", ""))
     except (InvalidDicomError, OSError, ValueError, AttributeError, EOFError, RecursionError):
@@ -138,7 +143,7 @@ def read_outgoing(path: Path) -> Outgoing | None:
         return None
     if not all((*uids, syntax)) or not UID(uids[0]).is_valid or not UID(syntax).is_valid:
         return None
-    return Outgoing(path, uids[0], uids[1], syntax)
+    return Outgoing(path, uids[0], uids[1], syntax, uids == in_meta)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -251,12 +256,29 @@ def _send_while_established(
             return
         else:
             message = message % _MESSAGE_IDS + 1
-            response = association.send_c_store(one.path, msg_id=message)
-            if "Status" not in response:
+            sent = _store(association, one, message)
+            if sent is None:
                 return
-            answer = Answer(one, response.Status, str(response.get("ErrorComment", "") or ""))
+            answer = sent
         answered(answer)
         left.pop(0)
+
+
+def _store(association: Association, one: Outgoing, message: int) -> Answer | None:
+    """Send one file; None when the association broke before an answer came.
+
+    pynetdicom sends a file's bytes under the UIDs of group 0002. Where those are another object's,
+    the data set is read and encoded anew, so that it goes out under its own.
+    """
+    try:
+        with quiet_pydicom():
+            content = one.path if one.consistent else dcmread(one.path)
+            response = association.send_c_store(content, msg_id=message)
+    except (ValueError, AttributeError) as error:
+        return Answer(one, None, f"the data set cannot be encoded: {type(error).__name__}")
+    if "Status" not in response:
+        return None
+    return Answer(one, response.Status, str(response.get("ErrorComment", "") or ""))
 
 
 def run_send(paths: Sequence[Path], destination: Destination, *, jobs: int, again: bool) -> int:

@@ -13,6 +13,11 @@ from rich.table import Table
 from dicom_pipeline.cli.sending import Answer
 from dicom_pipeline.cli.stack_info import StackInfo
 from dicom_pipeline.demo.accounting import Acknowledged, Missing, Tables
+from dicom_pipeline.imaging.transfer_syntaxes import (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    TRANSFER_SYNTAXES,
+    Family,
+)
 
 _ACTIONS: Final = {
     "keep": "kept",
@@ -63,7 +68,7 @@ def lines(answers: Sequence[Answer], tables: Tables, tenant: str) -> list[Line]:
     counted: dict[tuple[str, str], Counter[str]] = {}
     for answer in answers:
         one = answer.outgoing
-        key = UID(one.transfer_syntax_uid).name, _kind(one.sop_class_uid)
+        key = _syntax(one.transfer_syntax_uid), _kind(one.sop_class_uid)
         counts = counted.setdefault(key, Counter())
         counts.update(_fate(answer, tables, Acknowledged(one.sop_uid, tenant)))
     return [
@@ -72,8 +77,18 @@ def lines(answers: Sequence[Answer], tables: Tables, tenant: str) -> list[Line]:
     ]
 
 
+def _syntax(uid: str) -> str:
+    """A short name: the family of a compressed syntax with the end of its UID, e.g. ``RLE .5``."""
+    known = TRANSFER_SYNTAXES.get(uid)
+    if known is None:
+        return UID(uid).name
+    if known.family in {Family.NATIVE, Family.DEFLATED}:
+        return known.name.replace("Little Endian", "LE").replace("Big Endian", "BE")
+    return f"{known.family} {uid.removeprefix(IMPLICIT_VR_LITTLE_ENDIAN)}"
+
+
 def _kind(sop_class_uid: str) -> str:
-    return UID(sop_class_uid).name.removesuffix(" Storage")
+    return UID(sop_class_uid).name.removesuffix(" Storage").removesuffix(" Image")
 
 
 def _fate(answer: Answer, tables: Tables, key: Acknowledged) -> list[str]:
@@ -107,9 +122,13 @@ def refusals(answers: Sequence[Answer]) -> dict[str, int]:
 
 
 def failures(answers: Sequence[Answer], tables: Tables, tenant: str) -> dict[str, int]:
-    """How many of the sent objects cannot be shown, by reason."""
-    keys = {Acknowledged(one.outgoing.sop_uid, tenant) for one in answers if one.accepted}
-    return dict(Counter(tables.failures[key] for key in keys if key in tables.failures))
+    """How many of the sent objects cannot be shown, by reason.
+
+    Files that share their SOP Instance UID share the fate of the one that was sent last.
+    """
+    keys = [Acknowledged(one.outgoing.sop_uid, tenant) for one in answers if one.accepted]
+    failed = [key for key in keys if key in tables.rendition and tables.rendition[key][1]]
+    return dict(Counter(tables.failures.get(key, "no reason recorded") for key in failed))
 
 
 def latency(seconds: Sequence[float]) -> Latency | None:

@@ -32,6 +32,8 @@ EXIT_VARIABLE: Final = "DEMO_EXIT"
 CALLING: Final = "DEMO"
 _START_SECONDS: Final = 120
 _LOOK_SECONDS: Final = 1.0
+_WIDTH: Final = 120
+"""Columns of the tables where there is no terminal to ask."""
 
 
 def run_demo(
@@ -43,7 +45,7 @@ def run_demo(
     json_file: Path | None,
 ) -> int:
     """The command `demo`, with a group that was started and that the caller stops."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     stays = sys.stdout.isatty() and os.environ.get(EXIT_VARIABLE) != "1"
     result, info = _demonstrate(settings, group, console, slices, time_limit)
     console.print(report.shown(result))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
     CTImageStorage,
@@ -97,6 +98,24 @@ def test_data_sets_arrive_byte_for_byte(scp, destination):
     received = scp.bytes[one.sop_uid]
     assert len(received) > len(data) - 1000
     assert data.endswith(received)
+
+
+@pytest.mark.service
+def test_an_object_goes_out_under_its_own_uid_whatever_group_0002_says(
+    scp, destination, slices, tmp_path
+):
+    ds = dcmread(slices[0].path)
+    ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    ds.save_as(tmp_path / "other.dcm", enforce_file_format=False)
+    one = read_outgoing(tmp_path / "other.dcm")
+    assert one is not None
+    assert [answer.status for answer in sent([one], destination)] == [0]
+    assert scp.order == [ds.SOPInstanceUID]
+
+
+def test_the_directory_of_a_medium_is_no_object_to_send(tmp_path):
+    path = Path(str(get_testdata_file("DICOMDIR", download=False)))
+    assert read_outgoing(path) is None
 
 
 @pytest.mark.service
