@@ -37,7 +37,7 @@ log_queue = _queue(LOG_QUEUE, "Every receipt, and once more when its rendition i
 dead_letter_queue = dg.AssetSpec(
     queue_key(DEAD_LETTER_QUEUE),
     deps=[catalog_key(table) for table in ("storage_record", "instance", "rendition")],
-    group_name="queues",
+    group_name="dead_letters",
     kinds={"queue"},
     description="Messages that could not be processed, with topic, partition, offset and reason.",
 )
