@@ -9,6 +9,7 @@ Layout under the storage root::
 No path is ever used for two contents, and a value from outside never leaves the root.
 """
 
+import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,11 @@ class InvalidUIDError(PermanentError):
 
 class OutsideRootError(PermanentError):
     """A path would leave the root that it belongs to."""
+
+
+def keep_private() -> None:
+    """Let nobody but this user read what this process and its children write from now on."""
+    os.umask(0o077)
 
 
 def check_uid(keyword: str, uid: str) -> tuple[str, ...]:
@@ -154,15 +160,40 @@ def link_new(source: Path, target: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears under its name complete and durable, or not at all."""
+    """A file to write that appears under its name complete and durable, or not at all.
+
+    A second writer of the same name waits for the first. What a killed one has left is written
+    over, so nothing collects.
+    """
     make_directories(path.parent)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name}.partial")
+    with _locked(partial) as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
     sync_directory(path.parent)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file under this name, empty, and ours alone while it has the name."""
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _has_name(file, path):
+                continue  # its last writer gave it its final name while we waited
+            file.truncate(0)
+            yield file
+            return
+
+
+def _has_name(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -154,3 +158,45 @@ def test_an_atomic_file_appears_complete_or_not_at_all(tmp_path):
         file.write("not bytes")
     assert path.read_bytes() == b"first"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_of_an_atomic_file_goes_with_the_next_one(tmp_path):
+    path = tmp_path / "file.json"
+    program = (
+        "import os, pathlib; from dicom_pipeline.storage import atomic_file\n"
+        f"with atomic_file(pathlib.Path({str(path)!r})) as file:\n"
+        "    file.write(b'cut off, and longer than the next one')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic_file(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writers_of_the_same_atomic_file_do_not_mix(tmp_path):
+    path = tmp_path / "file.json"
+    contents = [bytes([number]) * 100_000 for number in range(8)]
+    failures = []
+
+    def write(content):
+        try:
+            for start in range(10):
+                with atomic_file(path) as file:
+                    file.write(content[: start + 1])
+                    file.write(content[start + 1 :])
+                assert path.read_bytes() in contents
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert list(tmp_path.iterdir()) == [path]
