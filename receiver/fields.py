@@ -7,11 +7,18 @@ takes hostile input: deep nesting, lengths beyond the end, deflate bombs.
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from dicom_pipeline.imaging.text import (
+    CharacterSet,
+    character_set_terms,
+    decode,
+    resolve_character_set,
+)
+from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
 from dicom_pipeline.storage import parse_date
-from receiver.syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT
+from receiver.syntaxes import DEFLATED, IMPLICIT
 
 SPECIFIC_CHARACTER_SET: Final = 0x0008_0005
 SOP_CLASS_UID: Final = 0x0008_0016
@@ -40,6 +47,9 @@ _VALUE_BYTES: Final = 1024
 """No more of a value is looked at."""
 _TEXT_LENGTH: Final = 64
 """The limit of an LO: no longer text goes into events and tables."""
+_ELEMENTS: Final = 1_000_000
+"""No more headers of elements and items are looked at: about a second's work."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INFLATED: Final = (1 << 18, 1 << 26)
 """How much of a deflated data set is inflated: first, and at most (bytes)."""
 
@@ -50,32 +60,6 @@ _UNDEFINED: Final = 0xFFFF_FFFF
 _LONG_VRS: Final = frozenset(
     b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()  # 32-bit length, PS3.5 7.1.2
 )
-_CODECS: Final = {
-    "ISO_IR 192": "utf-8",
-    "GB18030": "gb18030",
-    "GBK": "gb18030",
-    "ISO 2022 IR 58": "gb18030",
-    "ISO_IR 13": "shift_jis",
-    "ISO 2022 IR 87": "iso2022_jp",
-    "ISO 2022 IR 149": "euc_kr",
-    **{
-        f"{form}{number}": codec
-        for form in ("ISO_IR ", "ISO 2022 IR ")
-        for number, codec in {
-            101: "iso8859_2",
-            109: "iso8859_3",
-            110: "iso8859_4",
-            126: "iso8859_7",
-            127: "iso8859_6",
-            138: "iso8859_8",
-            144: "iso8859_5",
-            148: "iso8859_9",
-            166: "tis_620",
-            203: "iso8859_15",
-        }.items()
-    },
-}
-"""Good enough for identifiers; the index stage decodes code extensions in full."""
 
 
 class UnreadableDataSetError(Exception):
@@ -143,7 +127,7 @@ def read_fields(
 def _encoding_of(data_set: bytes | memoryview, transfer_syntax_uid: str) -> _Encoding:
     if transfer_syntax_uid in IMPLICIT:
         return _IMPLICIT_LITTLE
-    if transfer_syntax_uid == EXPLICIT_BIG:
+    if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN:
         return _EXPLICIT_BIG
     standard = transfer_syntax_uid.startswith("1.2.840.10008.")
     if standard or _is_vr(bytes(data_set[4:6])):
@@ -203,12 +187,17 @@ def scan(data_set: bytes | memoryview, encoding: _Encoding) -> tuple[dict[int, b
 
     Sequences of defined length are skipped whole; in those of undefined length every element is
     stepped over with a stack of encodings (an element of VR UN and undefined length holds
-    implicit VR little endian, PS3.5 6.2.2).
+    implicit VR little endian, PS3.5 6.2.2). After `_ELEMENTS` headers the scan gives up: a data set
+    of nothing but empty items would keep it busy for minutes.
     """
     values: dict[int, bytes] = {}
     enclosing: list[_Encoding] = []
     position, end = 0, len(data_set)
+    visited = 0
     while position < end:
+        visited += 1
+        if visited > _ELEMENTS:
+            return values, False
         header = _header(data_set, position, encoding)
         if header is None:
             return values, False
@@ -234,18 +223,16 @@ def _interpret(
     values: dict[int, bytes], character_set: Sequence[str], *, complete: bool
 ) -> KeyFields:
     findings: list[str] = []
-    terms = character_set or [
-        term.strip() for term in _ascii(values, SPECIFIC_CHARACTER_SET).split("\\")
-    ]
-    codec = _codec(terms)
+    terms = tuple(character_set) or character_set_terms(values.get(SPECIFIC_CHARACTER_SET, b""))
+    charset = resolve_character_set(terms)
     return KeyFields(
         sop_class_uid=_ascii(values, SOP_CLASS_UID),
         sop_instance_uid=_ascii(values, SOP_INSTANCE_UID),
         study_instance_uid=_ascii(values, STUDY_INSTANCE_UID),
         series_instance_uid=_ascii(values, SERIES_INSTANCE_UID),
-        patient_id=_text("PatientID", values.get(PATIENT_ID, b""), codec, findings),
+        patient_id=_text("PatientID", values.get(PATIENT_ID, b""), charset, findings),
         accession_number=_text(
-            "AccessionNumber", values.get(ACCESSION_NUMBER, b""), codec, findings
+            "AccessionNumber", values.get(ACCESSION_NUMBER, b""), charset, findings
         ),
         study_date=_study_date(_ascii(values, STUDY_DATE), findings),
         number_of_frames=_number_of_frames(_ascii(values, NUMBER_OF_FRAMES), findings),
@@ -258,16 +245,12 @@ def _ascii(values: dict[int, bytes], tag: int) -> str:
     return values.get(tag, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def _codec(terms: Iterable[str]) -> str:
-    """The codec of the first term that is not plain ASCII or Latin-1."""
-    return next((_CODECS[term] for term in terms if term in _CODECS), "latin-1")
-
-
-def _text(keyword: str, value: bytes, codec: str, findings: list[str]) -> str:
-    text = value.decode(codec, "replace").strip(" \0")
-    if not text.isprintable():
+def _text(keyword: str, value: bytes, charset: CharacterSet, findings: list[str]) -> str:
+    """The text as the index stage reads it, so that both mean the same patient."""
+    text = decode(value, charset).text
+    text = "\\".join(each.strip(" \0") for each in text.split("\\"))
+    if _CONTROL.search(text):
         findings.append(f"{keyword}: control characters")
-        text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     if len(text) > _TEXT_LENGTH:
         findings.append(f"{keyword}: longer than {_TEXT_LENGTH} characters")
         text = text[:_TEXT_LENGTH]

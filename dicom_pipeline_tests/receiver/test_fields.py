@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from dicom_pipeline.imaging.tags import read_tags
 from dicom_pipeline_tests.receiver.objects import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -198,6 +199,49 @@ def test_identifiers_are_decoded_by_character_set(charset, codec, override):
     data_set = element(0x0008, 0x0005, "CS", charset)
     data_set += element(0x0010, 0x0020, "LO", value + b" " * (len(value) % 2))
     assert read_fields(data_set, EXPLICIT, override).patient_id == "病人7"
+
+
+@pytest.mark.parametrize(
+    ("charset", "value"),
+    [
+        (b"ISO_IR 100", "M\xfcller-1".encode("latin-1")),
+        (b"ISO 2022 IR 6\\ISO 2022 IR 87 ", "\u75c5\u4eba7".encode("iso2022_jp")),
+        (b"\\ISO 2022 IR 149", b"\x1b$)C\xb1\xe8"),
+        (b"\\ISO 2022 IR 58", b"\x1b$)A\xb2\xa1\xc8\xcb"),
+        (b"ISO_IR 13 ", b"\xd4\xcf\xc0\xde\\~"),
+        (b"GB18030 ", "\u75c5\u3000\u4eba".encode("gb18030")),
+        (b"utf-8 ", "\u75c5\u4eba".encode()),
+        (b"ISO_IR 100", b"  A1 \\ B2 \0"),
+        (b"ISO_IR 166", b"\xa1\xa2\xfb"),
+        (b"", b"caf\xe9"),
+        (b"ISO_IR 192", b"cut \xe7\x97"),
+        (b"ISO_IR 100", b"tab\there"),
+    ],
+)
+@pytest.mark.parametrize("override", [(), ("GB18030",)])
+def test_the_index_stage_reads_the_same_identifiers(tmp_path, charset, value, override):
+    value += b" " * (len(value) % 2)
+    data_set = (
+        element(0x0008, 0x0005, "CS", charset + b" " * (len(charset) % 2))
+        + element(0x0008, 0x0018, "UI", b"1.2\0")
+        + element(0x0008, 0x0050, "SH", value)
+        + element(0x0010, 0x0020, "LO", value)
+    )
+    path = tmp_path / "object.dcm"
+    path.write_bytes(data_set)
+    record = read_tags(path, override or None)
+    fields = read_fields(data_set, EXPLICIT, override)
+    assert fields.patient_id == record.patient["patient_id"]
+    assert fields.accession_number == record.study["accession_number"]
+
+
+def test_a_data_set_of_empty_items_is_given_up_in_seconds():
+    endless = element(0x0008, 0x1140, "SQ", b"", 0xFFFFFFFF)
+    endless += bytes.fromhex("feff00e000000000") * 4_000_000
+    started = time.monotonic()
+    fields = read_fields(endless, EXPLICIT)
+    assert not fields.complete
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("date", ["20230231", "2023.01.31", "99999999", "../../ab", "yesterday"])
