@@ -4,6 +4,7 @@ The order is the receiver's promise: the file's final name is durable, then its 
 then does it leave ``incoming/``.
 """
 
+import logging
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, Protocol
 
@@ -13,6 +14,8 @@ from dicom_pipeline.messages import Event, TransferStatus, uid_hash
 from dicom_pipeline.storage import check_uid, link_new, newest, object_path, versioned
 from receiver.fields import KeyFields
 from receiver.part10 import NotPart10Error, Receipt, content_digest, read_head
+
+logger = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 16
 """How often other associations may win the race for a name."""
@@ -62,7 +65,8 @@ def find_same(root: Path, content: Content) -> Placed | None:
     """The newest file stored under the same UID, if it has the same bytes.
 
     While that file still has its entry in ``incoming/``, its event may not be durable: then this
-    receipt is no duplicate, and its own event speaks for the file.
+    receipt is no duplicate, and its own event speaks for the file. A file of another length than
+    its receipt says is damaged: to send the object again heals it, under a name with its version.
     """
     relative = content.path
     existing = newest(root / relative)
@@ -72,9 +76,13 @@ def find_same(root: Path, content: Content) -> Placed | None:
         head = read_head(existing)
     except NotPart10Error:
         return None
+    file = existing.stat()
+    if head.receipt and file.st_size != head.offset + head.receipt.length:
+        logger.error("stored file is damaged", extra={"path": str(relative), "bytes": file.st_size})
+        return None
     if content_digest(existing, head) != content.receipt.digest:
         return None
-    settled = existing.stat().st_nlink == 1
+    settled = file.st_nlink == 1
     first = head.receipt.trace_id if head.receipt and settled else None
     return Placed(relative.with_name(existing.name), first)
 
@@ -133,6 +141,7 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
         file_name=placed.path.name,
         sop_class_uid=fields.sop_class_uid,
         duplicate_of=placed.duplicate_of,
+        character_set=receipt.character_set,
         findings=(*_uid_findings(fields), *fields.findings),
     )
 

@@ -134,6 +134,34 @@ def test_a_resend_of_a_file_whose_event_may_be_missing_is_a_full_event(receiving
     assert len(event.topics()) == 4
 
 
+@pytest.mark.parametrize("size", [0, 200, -1])
+def test_to_send_an_object_again_heals_its_damaged_file(receiving, root, outbox, size):
+    request = request_for(make_dataset())
+    receiving.receive(SENDER, request)
+    damaged = root / outbox.events[0].file_path
+    os.truncate(damaged, size % damaged.stat().st_size)
+    assert receiving.receive(SENDER, request) is Status.SUCCESS
+    healed = outbox.events[1]
+    assert healed.duplicate_of is None
+    assert (root / healed.file_path).read_bytes().endswith(request.data_set)
+    receiving.receive(SENDER, request)
+    assert outbox.events[2].duplicate_of == healed.trace_id
+
+
+def test_an_event_carries_the_character_set_that_its_peer_prescribes(receiving, outbox):
+    receiving.receive(SENDER._replace(character_set=("GB18030",)), request_for(make_dataset()))
+    receiving.receive(SENDER, request_for(make_dataset()))
+    assert [event.character_set for event in outbox.events] == [("GB18030",), ()]
+
+
+def test_an_endless_sequence_before_the_uids_is_not_understood(receiving, outbox):
+    data_set = element(0x0008, 0x0016, "UI", CT.encode() + b"\0")
+    data_set += element(0x0008, 0x1140, "SQ", b"", 0xFFFFFFFF)
+    data_set += bytes.fromhex("feff00e000000000") * 1_100_000
+    assert receiving.receive(SENDER, store_request(data_set, uid="1.2")) is Status.UNREADABLE
+    assert outbox.events == []
+
+
 def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch):
     calls = []
     real_fsync = os.fsync
