@@ -34,7 +34,7 @@ def queue_figures(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger)
     abandoned = [one.offsets for one in catalog.abandoned(stage.queue)]
     waiting = Counter[int]()
     for offsets in abandoned:
-        if offsets.topic_id == ledger.topic_id:
+        if offsets.topic_id == ledger.planning_id:  # other generations' are planned anew
             waiting[offsets.partition] += len(offsets)
     lag = sum(streams.lag(ledger, watermarks, waiting).values())
     oldest = [

@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from dicom_pipeline.errors import ConfigurationError, RangeGoneError
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.event_log import Watermarks
+from dicom_pipeline.event_log.bounds import is_of_topic
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.streams import (
     Breaker,
@@ -44,10 +45,23 @@ class Queue:
         self.now = 1000 * SECOND
         self.cursor = None
         self.states = {}
+        self.restored_at = 1 << 60
+        """From this offset on the messages are others than at first."""
 
     @property
     def ledger(self):
         return decode(self.cursor)
+
+    def timestamp(self, partition, offset):
+        low, high = self.marks[partition]
+        if not low <= offset < high:
+            return None
+        return offset + (1_000_000 if offset >= self.restored_at else 0)
+
+    def restore(self, *highs):
+        """An older copy that ends at ``highs``."""
+        self.marks = {n: Watermarks(0, high) for n, high in enumerate(highs)}
+        self.restored_at = min(highs)
 
     def tick(self, seconds=5):
         self.now += round(seconds * SECOND)
@@ -59,6 +73,7 @@ class Queue:
             self.states,
             self.now,
             self.limits,
+            self.timestamp,
             self.cut,
         )
         self.cursor = encode(result.ledger)
@@ -73,12 +88,13 @@ class Queue:
         """E.g. ``end(succeeded="0:0-10#1")``."""
         for state, keys in outcomes.items():
             for key in keys.split():
-                assert f"{self.topic_id}:{key}" in self.states
-                self.states[f"{self.topic_id}:{key}"] = RunState(state)
+                assert f"{self.ledger.planning_id}:{key}" in self.states
+                self.states[f"{self.ledger.planning_id}:{key}"] = RunState(state)
 
 
 def short(run_key):
-    return run_key.partition(":")[2]
+    """Without topic id and generation."""
+    return run_key.split(":", 2)[2]
 
 
 def gone(result):
@@ -117,7 +133,7 @@ def test_a_finished_range_makes_room_for_the_next():
     queue.end(succeeded="0:10-20#1", running="0:0-10#1")
     result = queue.tick()
     assert [str(offsets) for offsets in result.finished] == ["storage_queue:0:10-20"]
-    assert [r.run_key for r in result.requests] == ["A:0:20-30#1"]
+    assert [short(r.run_key) for r in result.requests] == ["0:20-30#1"]
 
 
 def test_a_range_can_be_cut_by_the_bytes_of_its_objects():
@@ -297,11 +313,14 @@ def test_a_topic_created_again_starts_over_and_abandons_the_old_ranges():
     queue.topic_id = "B"
     queue.marks = {0: Watermarks(0, 5)}
     result = queue.tick()
-    assert [o.topic_id for o in result.finished] == ["A"]
+    assert [is_of_topic(offsets, "A") for offsets in result.finished] == [True]
     (old,) = result.abandoned
-    assert (old.offsets.topic_id, str(old.offsets)) == ("A", "storage_queue:0:10-20")
+    assert is_of_topic(old.offsets, "A")
+    assert str(old.offsets) == "storage_queue:0:10-20"
     assert old.reason.startswith("the topic was deleted and created again")
-    assert [r.run_key for r in result.requests] == ["B:0:0-5#1"]
+    (request,) = result.requests
+    assert is_of_topic(request.offsets, "B")
+    assert str(request.offsets) == "storage_queue:0:0-5"
 
 
 def test_an_abandoned_range_counts_the_attempts_that_were_made():
@@ -324,18 +343,82 @@ def test_what_retention_took_before_it_was_planned_is_abandoned():
     assert [short(r.run_key) for r in result.requests] == ["0:25-30#1"]
 
 
-def test_a_log_that_lost_its_end_is_not_planned_any_further():
+@pytest.mark.parametrize("high", [4, 10, 16], ids=["shorter", "as long", "longer by now"])
+def test_a_log_restored_from_an_older_copy_is_planned_again_from_its_start(high):
+    queue = Queue(10)
+    (key,) = queue.tick().requests
+    queue.states[key.run_key] = RunState.SUCCEEDED
+    queue.tick()
+    queue.restore(4)
+    queue.marks = {0: Watermarks(0, high)}
+    result = queue.tick()
+    assert result.requests[0].offsets.start == 0
+    assert max(r.offsets.end for r in result.requests) == high
+    assert all(r.offsets.topic_id != key.offsets.topic_id for r in result.requests)
+    assert all(is_of_topic(r.offsets, "A") for r in result.requests)
+    assert queue.tick().abandoned == []
+
+
+def test_what_was_unfinished_when_the_log_was_restored_is_told():
     queue = Queue(10)
     queue.tick()
-    queue.marks = {0: Watermarks(0, 4)}
-    with pytest.raises(RangeGoneError, match=r"storage_queue:0 ends at offset 4, .* below 10 was"):
-        queue.tick()
+    queue.restore(4)
+    ((offsets, attempts, reason),) = gone(queue.tick())
+    assert (offsets, attempts) == ("storage_queue:0:0-10", 1)
+    assert "the event log lost messages" in reason
+
+
+def test_one_restored_partition_starts_all_over():
+    queue = Queue(10, 10)
+    queue.tick()
+    queue.marks[1] = Watermarks(0, 9)
+    assert queue.requested() == ["0:0-10#1", "1:0-9#1"]
+
+
+def test_a_log_whose_planned_messages_were_all_trimmed_goes_on():
+    queue = Queue(10)
+    queue.tick()
+    queue.end(succeeded="0:0-10#1")
+    queue.marks = {0: Watermarks(10, 12)}
+    assert queue.requested() == ["0:10-12#1"]
+
+
+def test_an_emptied_cursor_runs_everything_again():
+    queue = Queue(10)
+    (before,) = queue.tick().requests
+    queue.states[before.run_key] = RunState.SUCCEEDED
+    queue.cursor = ""
+    (again,) = queue.tick().requests
+    assert str(again.offsets) == str(before.offsets)
+    assert again.run_key != before.run_key
+    assert is_of_topic(again.offsets, "A")
+
+
+def test_a_tick_that_was_not_saved_gives_the_same_keys_again():
+    queue = Queue(5)
+    queue.tick()
+    queue.marks = {0: Watermarks(0, 9)}
+    saved = queue.cursor
+    first = queue.requested()
+    queue.cursor = saved
+    assert [r.run_key for r in queue.tick().requests] == [
+        f"{decode(saved).planning_id}:{key}" for key in first
+    ]
+
+
+def test_a_ledger_of_an_earlier_version_goes_on_under_its_keys():
+    queue = Queue(30)
+    queue.cursor = '{"topic_id":"A","next":{"0":20},"outstanding":[]}'
+    assert [r.run_key for r in queue.tick().requests] == ["A:0:20-30#1"]
+    assert queue.ledger.stamps == {0: 29}
 
 
 # What follows from a ledger
 
 LEDGER = Ledger(
     topic_id="A",
+    generation="g",
+    stamps={0: 7},
     next={0: 50, 1: 8},
     outstanding=[
         Outstanding(partition=0, start=20, end=30),

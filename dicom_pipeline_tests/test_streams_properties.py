@@ -24,7 +24,7 @@ ACTIVE = {RunState.WAITING, RunState.RUNNING}
 
 
 class AnyQueue(RuleBasedStateMachine):
-    """A queue that grows, is trimmed and is created anew while its runs end in any way."""
+    """A queue that grows, is trimmed, restored and created anew; its runs end in any way."""
 
     def __init__(self):
         super().__init__()
@@ -37,6 +37,10 @@ class AnyQueue(RuleBasedStateMachine):
         self.requested = {}  # run key -> (range, attempt)
         self.done = []  # finished and abandoned ranges
         self.cut_by = 100
+        self.log = {}  # partition -> when each message was published
+        self.published = 0
+        self.seen = set()  # messages, by that time, that were in a requested or abandoned range
+        self.restored = False  # and no tick has looked since
 
     @property
     def topic_id(self):
@@ -45,15 +49,38 @@ class AnyQueue(RuleBasedStateMachine):
     @initialize(partitions=st.integers(1, 3))
     def create(self, partitions):
         self.marks = dict.fromkeys(range(partitions), Watermarks(0, 0))
+        self.log = {partition: [] for partition in range(partitions)}
 
     @rule(partition=st.integers(0, 2), messages=st.integers(1, 60))
     def publish(self, partition, messages):
         low, high = self.marks.get(partition, Watermarks(0, 0))
         self.marks[partition] = Watermarks(low, high + messages)
+        times = range(self.published, self.published + messages)
+        self.log.setdefault(partition, []).extend(times)
+        self.published += messages
+
+    def timestamp(self, partition, offset):
+        low, high = self.marks[partition]
+        return self.log[partition][offset] if low <= offset < high else None
+
+    @rule(data=st.data(), more=st.integers(0, 60))
+    def restore_a_copy(self, data, more):
+        """Before the next tick the copy may grow beyond what was planned."""
+        if not self.marks:
+            return
+        partition = data.draw(st.sampled_from(sorted(self.marks)))
+        low, high = self.marks[partition]
+        end = data.draw(st.integers(low, high))
+        self.marks[partition] = Watermarks(low, end)
+        del self.log[partition][end:]
+        self.restored = True
+        if more:
+            self.publish(partition, more)
 
     @rule(partition=st.integers(0, 2), messages=st.integers(1, 30))
     def trim(self, partition, messages):
-        if partition in self.marks:
+        # Retention stops at the committed offset, which a restored copy has from before its end.
+        if partition in self.marks and not self.restored:
             low, high = self.marks[partition]
             self.marks[partition] = Watermarks(min(low + messages, high), high)
 
@@ -79,7 +106,7 @@ class AnyQueue(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 10))
     def tick(self, seconds):
-        self.now += seconds * SECOND
+        self.now += seconds * SECOND + 1
         before = decode(self.cursor)
         result = plan(
             before,
@@ -89,10 +116,12 @@ class AnyQueue(RuleBasedStateMachine):
             self.states,
             self.now,
             LIMITS,
+            self.timestamp,
             lambda offsets: offsets.start + self.cut_by,
         )
         for partition, (low, _) in self.marks.items():
-            self.first.setdefault((self.topic_id, partition), low)
+            self.first.setdefault((result.ledger.planning_id, partition), low)
+        self.restored = False
         self.cursor = encode(result.ledger)
         assert decode(self.cursor) == result.ledger
         self.done += result.finished
@@ -104,6 +133,7 @@ class AnyQueue(RuleBasedStateMachine):
             assert self.requested.setdefault(request.run_key, request) == request
             assert request.run_key not in self.states
             self.states[request.run_key] = RunState.WAITING
+            self.seen.update(self.log[offsets.partition][offsets.start : offsets.end])
         active = Counter(
             one.offsets.partition
             for one in result.ledger.attempts("queue")
@@ -125,7 +155,7 @@ class AnyQueue(RuleBasedStateMachine):
                 assert one.end == following.start
             if mine:
                 assert mine[0].start == first
-            if topic_id == ledger.topic_id:
+            if topic_id == ledger.planning_id:
                 assert (mine[-1].end if mine else first) == ledger.next[partition]
 
     @invariant()
@@ -148,8 +178,13 @@ class AnyQueue(RuleBasedStateMachine):
             self.every_planned_offset_is_in_exactly_one_place()
             ledger = decode(self.cursor)
             if not ledger.outstanding and not any(lag(ledger, self.marks, {}).values()):
+                self.every_message_was_in_a_range()
                 return
         raise AssertionError(f"not processed in the end: {ledger}")
+
+    def every_message_was_in_a_range(self):
+        for partition, (low, high) in self.marks.items():
+            assert self.seen.issuperset(self.log[partition][low:high])
 
 
 TestAnyQueue = AnyQueue.TestCase

@@ -63,6 +63,7 @@ class EventLog(Protocol):
         Raises:
             RangeGoneError: (before the first record) the topic is another one than the range was
                 planned on, or the log starts behind the range's start or ends before its end.
+                The generation in the range's topic id is not looked at (see `bounds`).
         """
 
     def timestamp(self, topic: str, partition: int, offset: int) -> int | None:

@@ -1,10 +1,33 @@
-"""Whether an offset range is still wholly in the log: the same words for every adapter."""
+"""Whether an offset range is still wholly in the log: the same words for every adapter.
+
+A ledger that starts over plans offsets that were planned before. So that nothing takes one for the
+other, the topic id in its ranges carries the ledger's generation: ``<topic id>:<generation>``.
+"""
 
 from collections.abc import Mapping
+from typing import Final
 
 from dicom_pipeline.errors import ConfigurationError, RangeGoneError
 from dicom_pipeline.event_log import Watermarks
 from dicom_pipeline.messages import OffsetRange
+
+_GENERATION: Final = ":"
+"""No topic id holds it, neither a UUID nor Kafka's URL-safe base 64."""
+
+_WHAT_IS_LEFT: Final = (
+    "stored objects are not published again, so only a backup of the event log that still holds "
+    "these messages brings them back: restore it, then re-execute the run"
+)
+
+
+def planning_id(topic_id: str, generation: str) -> str:
+    """The topic id in the ranges that a ledger of this generation plans."""
+    return f"{topic_id}{_GENERATION}{generation}" if generation else topic_id
+
+
+def is_of_topic(offsets: OffsetRange, topic_id: str) -> bool:
+    """Whether the range was planned, by whichever generation, on the topic with this id."""
+    return offsets.topic_id.partition(_GENERATION)[0] == topic_id
 
 
 def require_range(
@@ -16,10 +39,10 @@ def require_range(
         RangeGoneError: the topic was created anew, its partition is missing, or the log starts
             behind the range's start or ends before its end.
     """
-    if offsets.topic_id != topic_id:
+    if not is_of_topic(offsets, topic_id):
         raise RangeGoneError(
             f"all {len(offsets)} messages of {offsets} are gone: the topic was deleted and created "
-            f"again (planned on id {offsets.topic_id}, now {topic_id}); publish the objects again"
+            f"again (planned on id {offsets.topic_id}, now {topic_id}); {_WHAT_IS_LEFT}"
         )
     if offsets.partition not in watermarks:
         raise RangeGoneError(
@@ -31,13 +54,13 @@ def require_range(
         gone = min(low, offsets.end) - offsets.start
         raise RangeGoneError(
             f"{gone} of {len(offsets)} messages of {offsets} are gone: the log starts at {low}; "
-            "keep messages for longer (EVENT_LOG_RETENTION_HOURS) and publish the objects again"
+            f"keep messages for longer (EVENT_LOG_RETENTION_HOURS); {_WHAT_IS_LEFT}"
         )
     if offsets.end > high:
         missing = offsets.end - max(high, offsets.start)
         raise RangeGoneError(
             f"{missing} of {len(offsets)} messages of {offsets} are missing: the log ends at "
-            f"{high}; was it restored from an older copy? Publish the objects again"
+            f"{high}; was it restored from an older copy? If so, {_WHAT_IS_LEFT}"
         )
 
 

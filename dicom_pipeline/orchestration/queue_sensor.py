@@ -8,7 +8,7 @@ import dagster as dg
 from dicom_pipeline import streams
 from dicom_pipeline.catalog import AbandonedRange, Catalog
 from dicom_pipeline.clock import wall_clock_us
-from dicom_pipeline.errors import TransientError
+from dicom_pipeline.errors import PermanentError, TransientError
 from dicom_pipeline.event_log import EventLog
 from dicom_pipeline.lag import queue_figures
 from dicom_pipeline.messages import OffsetRange
@@ -90,8 +90,22 @@ def _plan(
         run_states(context.instance, [one.run_key for one in ledger.attempts(stage.queue)]),
         wall_clock_us(),
         Limits.from_settings(settings),
+        lambda partition, offset: _timestamp(
+            log, OffsetRange(stage.queue, topic_id, partition, offset, offset + 1)
+        ),
         cut(log, settings) if cut else None,
     )
+
+
+def _timestamp(log: EventLog, message: OffsetRange) -> int | None:
+    """When this one message was published.
+
+    It is read: `EventLog.timestamp` would tell a later one's time when retention is at work.
+    """
+    try:
+        return next(log.read(message)).timestamp
+    except PermanentError:
+        return None
 
 
 def _write_down(
@@ -99,7 +113,7 @@ def _write_down(
 ) -> None:
     """Tell the operator of ranges that wait, and ordinary Kafka tools how far the stage is."""
     for offsets, attempts, reason in plan.abandoned:
-        catalog.abandon(AbandonedRange(offsets, attempts, reason, ""))
+        catalog.abandon(AbandonedRange(offsets, attempts, reason))
         context.log.error("%s waits for an operator: %s", offsets, reason)
     for partition, offset in streams.committed(plan.ledger).items():
         log.commit(stage.consumer_group, stage.queue, partition, offset)

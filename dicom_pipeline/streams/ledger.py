@@ -9,6 +9,7 @@ import msgspec
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.event_log import Watermarks
+from dicom_pipeline.event_log.bounds import planning_id
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.settings import Settings
 
@@ -120,18 +121,28 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     topic_id: str = ""
     """Empty before the first plan."""
+    generation: str = ""
+    """Tells this ledger's runs from those of an earlier one over the same offsets."""
     next: dict[int, int] = {}
     """Partition -> the next offset to plan."""
+    stamps: dict[int, int] = {}
+    """Partition -> when the message before ``next`` was published (µs). Should that offset hold
+    another message one day, the log is another one."""
     outstanding: list[Outstanding] = []
     """By partition and start."""
     breaker: Breaker = Breaker()
+
+    @property
+    def planning_id(self) -> str:
+        """The topic id of the ranges: the topic's own and the generation."""
+        return planning_id(self.topic_id, self.generation)
 
     def attempts(self, topic: str) -> list[RangeRequest]:
         """The present attempt at each outstanding range: whose states `plan` wants to know."""
         return [self._request(topic, one) for one in self.outstanding]
 
     def _request(self, topic: str, one: Outstanding) -> RangeRequest:
-        offsets = OffsetRange(topic, self.topic_id, one.partition, one.start, one.end)
+        offsets = OffsetRange(topic, self.planning_id, one.partition, one.start, one.end)
         return RangeRequest(offsets, one.attempt)
 
 
@@ -156,7 +167,7 @@ def decode(text: str | None) -> Ledger:
     except msgspec.DecodeError as error:
         raise ConfigurationError(
             f"the sensor's cursor is not a ledger of ranges: {error}; empty the cursor to plan "
-            "everything again that is still in the queue (rows do not change by a replay)"
+            "everything again that is still in the queue, as new runs (a replay changes no row)"
         ) from error
 
 

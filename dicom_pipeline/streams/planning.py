@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from dicom_pipeline.errors import RangeGoneError
 from dicom_pipeline.event_log import Watermarks
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.streams.ledger import (
@@ -23,6 +22,10 @@ _GIVEN_UP: Final = {
     RunState.FAILED_PERMANENT: "the run failed for a reason that retrying cannot change",
     RunState.CANCELED: "the run was canceled",
 }
+
+
+Timestamp = Callable[[int, int], int | None]
+"""(partition, offset) -> when that very message was published (µs); None when it is gone."""
 
 
 class Abandoned(NamedTuple):
@@ -52,36 +55,37 @@ def plan(  # noqa: PLR0913, PLR0917 - the whole input of a tick; a pure function
     states: Mapping[str, RunState],
     now_us: int,
     limits: Limits,
+    timestamp: Timestamp,
     cut: Callable[[OffsetRange], int] | None = None,
 ) -> Plan:
     """Settle the attempts that ended, and choose the ones to request now.
 
+    A topic with another id, or a log that no longer holds what was planned, starts everything
+    over: what was unfinished is abandoned, and all that the log holds is planned, by a new
+    generation.
+
     Args:
         ledger: what the previous plan left.
         topic: the queue's name.
-        topic_id: the topic's present id; another one than the ledger's starts everything over.
+        topic_id: the topic's present id.
         watermarks: of each partition, now.
         states: run key -> state, for `Ledger.attempts`; a key that is missing has no run.
         now_us: µs since the epoch.
         limits: sizes, numbers and pauses.
+        timestamp: tells the messages of the log from those of another one.
         cut: may shorten a new range: gives the end to use, greater than the range's start.
-
-    Raises:
-        RangeGoneError: the log ends before offsets that were already planned. Its new messages
-            would take the old ones' offsets, so nothing is planned until a person has looked.
     """
     settled = _settle(ledger, topic, states, now_us, limits)
-    if ledger.topic_id not in ("", topic_id):
-        settled.abandon_all(
-            f"the topic was deleted and created again (its id was {ledger.topic_id}, "
-            f"now it is {topic_id})"
-        )
+    if reason := _another_log(ledger, topic_id, watermarks, timestamp):
+        settled.abandon_all(reason)
         ledger = Ledger()
+    if not ledger.topic_id:
+        ledger = Ledger(topic_id=topic_id, generation=f"{now_us:x}")
     breaker = _next_breaker(ledger.breaker, settled, now_us, limits)
     draft = _Draft(
         topic=topic,
-        topic_id=topic_id,
-        next=_next_offsets(ledger, topic, topic_id, watermarks, settled.abandoned),
+        topic_id=ledger.planning_id,
+        next=_next_offsets(ledger, topic, watermarks, settled.abandoned),
         watermarks=watermarks,
         active=settled.active,
         resting=settled.resting,
@@ -93,7 +97,55 @@ def plan(  # noqa: PLR0913, PLR0917 - the whole input of a tick; a pure function
         draft.probe(breaker)
     else:
         draft.fill()
-    return Plan(draft.outcome(breaker), draft.requests, settled.abandoned, settled.finished)
+    after = msgspec.structs.replace(
+        ledger,
+        next=draft.next,
+        stamps=_stamps(ledger, draft.next, timestamp),
+        outstanding=draft.outstanding(),
+        breaker=breaker,
+    )
+    return Plan(after, draft.requests, settled.abandoned, settled.finished)
+
+
+def _another_log(
+    ledger: Ledger, topic_id: str, watermarks: Mapping[int, Watermarks], timestamp: Timestamp
+) -> str:
+    """Why the ledger's offsets are not those of this log; empty when they are.
+
+    A log that was restored from an older copy keeps its topic's id, and soon its new messages
+    reach beyond the offsets that were planned. The last of these then holds another message: one
+    that was published later. (It is there to be looked at: retention goes no further than the
+    committed offset, which the copy has from before its own end.)
+    """
+    if ledger.topic_id not in {"", topic_id}:
+        return (
+            f"the topic was deleted and created again (its id was {ledger.topic_id}, "
+            f"now it is {topic_id})"
+        )
+    for partition in ledger.next.keys() & watermarks.keys():
+        planned = ledger.next[partition]
+        low, high = watermarks[partition]
+        noted = ledger.stamps.get(partition)
+        found = timestamp(partition, planned - 1) if low < planned <= high else None
+        if planned > high or (noted is not None and found not in {None, noted}):
+            return (
+                f"the event log lost messages, as by restoring an older copy: partition "
+                f"{partition} does not hold what was planned up to offset {planned}. All that it "
+                "holds is planned again; these offsets may hold other messages now"
+            )
+    return ""
+
+
+def _stamps(ledger: Ledger, planned: Mapping[int, int], timestamp: Timestamp) -> dict[int, int]:
+    """What the next tick will know the log by; looked up only where planning has moved."""
+    stamps = {}
+    for partition, offset in planned.items():
+        stamp = ledger.stamps.get(partition)
+        if stamp is None or ledger.next.get(partition) != offset:
+            stamp = timestamp(partition, offset - 1) if offset else None
+        if stamp is not None:
+            stamps[partition] = stamp
+    return stamps
 
 
 @dataclass
@@ -102,6 +154,7 @@ class _Settled:
 
     topic: str
     topic_id: str
+    """As the ranges carry it: `Ledger.planning_id`."""
     active: list[Outstanding] = field(default_factory=list)
     resting: list[Outstanding] = field(default_factory=list)
     """Not requested, or their run is lost: to be requested when their time has come."""
@@ -137,7 +190,7 @@ class _Settled:
 def _settle(
     ledger: Ledger, topic: str, states: Mapping[str, RunState], now_us: int, limits: Limits
 ) -> _Settled:
-    settled = _Settled(topic, ledger.topic_id)
+    settled = _Settled(topic, ledger.planning_id)
     for one, request in zip(ledger.outstanding, ledger.attempts(topic), strict=True):
         state = states.get(request.run_key, RunState.UNKNOWN)
         if state in _ACTIVE:
@@ -175,22 +228,15 @@ def _next_breaker(breaker: Breaker, settled: _Settled, now_us: int, limits: Limi
 def _next_offsets(
     ledger: Ledger,
     topic: str,
-    topic_id: str,
     watermarks: Mapping[int, Watermarks],
     abandoned: list[Abandoned],
 ) -> dict[int, int]:
     """Where planning goes on in each partition; what retention took unplanned is abandoned."""
     offsets = dict(ledger.next)
-    for partition, (low, high) in watermarks.items():
+    for partition, (low, _) in watermarks.items():
         planned = offsets.setdefault(partition, low)
-        if planned > high:
-            raise RangeGoneError(
-                f"{topic}:{partition} ends at offset {high}, but everything below {planned} was "
-                "planned already: the log was restored from an older copy or lost messages. "
-                "Delete and create the topic again, then publish the objects again"
-            )
         if planned < low:
-            gone = OffsetRange(topic, topic_id, partition, planned, low)
+            gone = OffsetRange(topic, ledger.planning_id, partition, planned, low)
             reason = (
                 f"retention deleted the messages before they were planned: the log starts at {low}"
             )
@@ -205,6 +251,7 @@ class _Draft:
 
     topic: str
     topic_id: str
+    """As the ranges carry it: `Ledger.planning_id`."""
     next: dict[int, int]
     watermarks: Mapping[int, Watermarks]
     active: list[Outstanding]
@@ -255,11 +302,11 @@ class _Draft:
         """Plan a new range in the first of the partitions that allows it; False when none does."""
         for partition in partitions:
             backlog = self.watermarks[partition].high - self.next[partition]
-            outstanding = sum(o.partition == partition for o in (*self.active, *self.resting))
+            unfinished = sum(o.partition == partition for o in (*self.active, *self.resting))
             if (
                 backlog > 0
                 and self.has_room(partition)
-                and outstanding < self.limits.outstanding_max
+                and unfinished < self.limits.outstanding_max
             ):
                 self.request(self.new_range(partition, backlog))
                 return True
@@ -285,11 +332,5 @@ class _Draft:
         offsets = OffsetRange(self.topic, self.topic_id, one.partition, one.start, one.end)
         self.requests.append(RangeRequest(offsets, one.attempt))
 
-    def outcome(self, breaker: Breaker) -> Ledger:
-        outstanding = [*self.active, *self.resting]
-        return Ledger(
-            topic_id=self.topic_id,
-            next=self.next,
-            outstanding=sorted(outstanding, key=lambda one: (one.partition, one.start)),
-            breaker=breaker,
-        )
+    def outstanding(self) -> list[Outstanding]:
+        return sorted([*self.active, *self.resting], key=lambda one: (one.partition, one.start))

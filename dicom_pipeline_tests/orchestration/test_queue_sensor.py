@@ -4,13 +4,18 @@ import dagster as dg
 import pytest
 
 from dicom_pipeline import streams
-from dicom_pipeline.catalog import AbandonedRange
 from dicom_pipeline.definitions import definitions
 from dicom_pipeline.defs.storage import storage_sensor
-from dicom_pipeline.event_log import Message
+from dicom_pipeline.event_log import Message, open_event_log
+from dicom_pipeline.event_log.bounds import is_of_topic
 from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, encode
 from dicom_pipeline.orchestration.queue_sensor import run_state, run_states
-from dicom_pipeline.orchestration.range_runs import FAILURE_TAG, PERMANENT, TRANSIENT
+from dicom_pipeline.orchestration.range_runs import (
+    FAILURE_TAG,
+    PERMANENT,
+    TRANSIENT,
+    RangeConfig,
+)
 from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.stages import STORAGE
 from dicom_pipeline.streams import RunState
@@ -60,7 +65,8 @@ def test_an_empty_queue_starts_nothing(tick):
 def test_what_waits_becomes_a_run_over_its_range(tick, log):
     publish(log, 3)
     (request,) = tick().run_requests
-    topic_id = log.topic_id(STORAGE_QUEUE)
+    topic_id = request.run_config["ops"]["storage"]["config"]["topic_id"]
+    assert is_of_topic(OffsetRange(STORAGE_QUEUE, topic_id, 0, 0, 3), log.topic_id(STORAGE_QUEUE))
     assert request.run_key == f"{topic_id}:0:0-3#1"
     assert request.tags["dicom/range"] == "storage_queue:0:0-3"
     assert request.run_config["ops"]["storage"]["config"] == {
@@ -109,12 +115,46 @@ def test_the_queue_shows_its_lag_in_messages_and_seconds(tick, log):
     assert figures["lag_seconds"] > 0
 
 
-def test_abandoned_messages_still_count_as_lag(tick, log, catalog):
+def test_abandoned_messages_still_count_as_lag(tick, log, instance):
     publish(log, 3)
-    offsets = OffsetRange(STORAGE_QUEUE, log.topic_id(STORAGE_QUEUE), 0, 0, 2)
-    catalog.abandon(AbandonedRange(offsets, 8, "reason", "run"))
-    (materialization,) = tick().asset_events
-    assert materialization.metadata["lag_messages"].value == 5
+    first = tick()
+    run_of(
+        instance,
+        first.run_requests[0],
+        dg.DagsterRunStatus.FAILURE,
+        **{FAILURE_TAG: PERMANENT},
+    )
+    (materialization,) = tick(first.cursor).asset_events
+    assert materialization.metadata["lag_messages"].value == 3
+    assert materialization.metadata["abandoned_ranges"].value == 1
+
+
+def test_an_emptied_cursor_runs_everything_again_that_the_queue_holds(tick, log, instance):
+    publish(log, 3)
+    (request,) = tick().run_requests
+    run_of(instance, request, dg.DagsterRunStatus.SUCCESS)
+    (again,) = tick().run_requests
+    assert again.tags["dicom/range"] == request.tags["dicom/range"]
+    assert run_states(instance, [again.run_key]) == {}
+
+
+def test_a_restored_event_log_that_has_grown_past_the_plan_is_planned_again(
+    tick, settings, instance
+):
+    path = settings.home / "events.db"
+    with open_event_log(settings) as log:
+        publish(log, 2)
+        log._file._connection().execute("VACUUM INTO ?", (str(path.with_name("copy.db")),))
+        publish(log, 3)
+        first = tick()
+        run_of(instance, first.run_requests[0], dg.DagsterRunStatus.SUCCESS)
+    path.with_name("copy.db").replace(path)
+    with open_event_log(settings) as log:
+        publish(log, 5)
+        (request,) = tick(first.cursor).run_requests
+        assert request.tags["dicom/range"] == "storage_queue:0:0-7"
+        offsets = RangeConfig(**request.run_config["ops"]["storage"]["config"]).offsets()
+        assert len(list(log.read(offsets))) == 7
 
 
 @pytest.mark.parametrize(
