@@ -5,7 +5,6 @@ whose process was killed would stay "started" for ever and hold its place in eve
 this one, Dagster's run monitoring fails such a run, and the sensor asks for its range again.
 """
 
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,8 +44,6 @@ def _reported_processes(instance: DagsterInstance, run_id: str) -> Iterator[tupl
 
 
 def _is_alive(pid: int, reported: float) -> bool:
-    if pid == os.getpid():
-        return True
     try:
         process = psutil.Process(pid)
         return (

@@ -60,5 +60,11 @@ def test_another_process_under_the_same_id_is_not_the_run(instance, launcher, ru
     assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
 
 
+def test_the_asking_process_is_no_exception(instance, launcher, run, monkeypatch):
+    report_process(instance, run, os.getpid())
+    monkeypatch.setattr("psutil.Process.create_time", lambda _: float("inf"))
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+
+
 def test_dagster_is_told_that_health_can_be_checked(launcher):
     assert launcher.supports_check_run_worker_health
