@@ -67,13 +67,3 @@ def upsert(
         >= tuple_(*(table.c[name] for name in order)),
     )
     connection.execute(statement, [dict(row) for row in rows])
-
-
-def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert those of ``rows`` whose key is not there; change nothing that is."""
-    if not rows:
-        return
-    statement = sqlite.insert(table).on_conflict_do_nothing(
-        index_elements=list(table.primary_key.columns)
-    )
-    connection.execute(statement, [dict(row) for row in rows])

@@ -1,14 +1,12 @@
 """The port of the catalog: storage records, the study index and renditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.settings import Settings
-
-Row = Mapping[str, object]
-"""A row: column name to text, integer, float or None."""
+from dicom_pipeline.table_columns import Row
 
 
 class IndexedObject(NamedTuple):
@@ -30,7 +28,6 @@ class AbandonedRange(NamedTuple):
     offsets: OffsetRange
     attempts: int
     reason: str
-    run_id: str
 
 
 class Catalog(Protocol):
@@ -42,12 +39,15 @@ class Catalog(Protocol):
     def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
         """Upsert rows of ``storage_record`` and insert missing patient, study and series rows.
 
-        Skeleton rows hold keys and parents only (``instance`` is not written) and never change
-        a row that is there.
+        Skeleton rows hold keys and parents only (``instance`` is not written); their
+        ``row_version`` is 0, so that they never change a row that was indexed.
         """
 
     def index(self, objects: Sequence[IndexedObject]) -> None:
-        """Upsert instances and their parents; recount every old and new parent concerned."""
+        """Upsert instances and their parents; recount every old and new parent concerned.
+
+        Parents may be skeleton rows, where only the instance's own row is known.
+        """
 
     def record_renditions(self, renditions: Sequence[Row]) -> None:
         """Upsert rows of ``rendition``."""

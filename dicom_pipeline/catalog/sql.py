@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Self
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, Table, delete, select
 
 from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
 from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.sql_engine import SqlDatabase
-from dicom_pipeline.sql_tables import insert_missing, upsert
+from dicom_pipeline.sql_tables import upsert
 from dicom_pipeline.table_columns import Row
 
 _PARENT_LEVELS = (
@@ -17,9 +17,6 @@ _PARENT_LEVELS = (
     ("study", tables.STUDY, tables.STUDY_COLUMNS),
     ("series", tables.SERIES, tables.SERIES_COLUMNS),
 )
-
-_OLDEST = {"row_version": 0}
-"""What a skeleton row starts with, so that the index stage's word is always newer."""
 
 
 class SqlCatalog:
@@ -31,29 +28,18 @@ class SqlCatalog:
     def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
         columns = tables.STORAGE_RECORD_COLUMNS
         rows = columns.newest(columns.complete(records))
-        parents = [
-            (
-                table,
-                spec.newest(
-                    spec.complete({**getattr(skeleton, level), **_OLDEST} for skeleton in skeletons)
-                ),
-            )
-            for level, table, spec in _PARENT_LEVELS
-        ]
+        parents = _parents(skeletons)
         with self._database.write() as connection:
             upsert(connection, tables.STORAGE_RECORD, rows)
             for table, missing in parents:
-                insert_missing(connection, table, missing)
+                upsert(connection, table, missing)
 
     def index(self, objects: Sequence[IndexedObject]) -> None:
         # An object that is too old to be stored has its parents written all the same, so that
         # the order in which the versions of an object come makes no difference.
         columns = tables.INSTANCE_COLUMNS
         instances = columns.newest(columns.complete(item.instance for item in objects))
-        parents = [
-            (table, spec.newest(spec.complete(getattr(item, level) for item in objects)))
-            for level, table, spec in _PARENT_LEVELS
-        ]
+        parents = _parents(objects)
         with self._database.write() as connection:
             concerned = present_parents(connection, instances)
             concerned.update(parents_of(row) for row in instances)
@@ -78,7 +64,6 @@ class SqlCatalog:
             "topic": offsets.topic,
             "attempts": abandoned.attempts,
             "reason": abandoned.reason,
-            "run_id": abandoned.run_id,
         }
         with self._database.write() as connection:
             upsert(connection, tables.ABANDONED_RANGE, [row], order=("attempts",))
@@ -100,7 +85,6 @@ class SqlCatalog:
                     ),
                     row.attempts,
                     row.reason,
-                    row.run_id,
                 )
                 for row in connection.execute(statement)
             ]
@@ -119,6 +103,13 @@ class SqlCatalog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:
+    return [
+        (table, spec.newest(spec.complete(getattr(item, level) for item in objects)))
+        for level, table, spec in _PARENT_LEVELS
+    ]
 
 
 def _within(offsets: OffsetRange) -> tuple[ColumnElement[bool], ...]:

@@ -86,5 +86,4 @@ ABANDONED_RANGE: Final = Table(
     Column("topic", Text, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
 )

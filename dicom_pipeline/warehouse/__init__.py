@@ -1,12 +1,11 @@
 """The port of the warehouse: object metadata, tag tables, conversion records, views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol, Self
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.settings import Settings
-
-Row = Mapping[str, object]
+from dicom_pipeline.table_columns import Row
 
 OBJECT_META: Final = "dicom_object_meta"
 PATIENT: Final = "dicom_patient"

@@ -42,7 +42,9 @@ def skeleton(item: IndexedObject) -> IndexedObject:
     patient, study, series = (
         {name: value for name, value in row.items() if name in keys} for row in item[:3]
     )
-    return IndexedObject(patient, study, series, {})
+    return IndexedObject(
+        *({**row, "row_version": 0} for row in (patient, study, series)), instance={}
+    )
 
 
 def storage_record(path: str, *, sop_uid: str = "1.4.1", version: int = 1, **more: object):

@@ -194,7 +194,7 @@ def test_a_row_that_does_not_fit_is_refused_without_telling_its_values(catalog, 
 def test_a_range_waits_for_an_operator_until_a_run_over_it_succeeds(catalog):
     def waits(start, end, topic="index_queue", topic_id="id-1", partition=0):
         offsets = OffsetRange(topic, topic_id, partition, start, end)
-        return AbandonedRange(offsets, 8, "the disk is full", "run-1")
+        return AbandonedRange(offsets, 8, "the disk is full")
 
     first, second = waits(0, 10), waits(10, 20)
     others = [waits(0, 10, partition=1), waits(0, 10, "log_queue", "id-2")]
@@ -210,9 +210,9 @@ def test_a_range_waits_for_an_operator_until_a_run_over_it_succeeds(catalog):
 
 def test_the_last_attempt_at_an_abandoned_range_is_told(catalog):
     offsets = OffsetRange("index_queue", "id-1", 0, 0, 10)
-    catalog.abandon(AbandonedRange(offsets, 9, "later", "run-2"))
-    catalog.abandon(AbandonedRange(offsets, 8, "earlier", "run-1"))
-    assert catalog.abandoned() == [AbandonedRange(offsets, 9, "later", "run-2")]
+    catalog.abandon(AbandonedRange(offsets, 9, "later"))
+    catalog.abandon(AbandonedRange(offsets, 8, "earlier"))
+    assert catalog.abandoned() == [AbandonedRange(offsets, 9, "later")]
 
 
 def test_a_query_cannot_write(catalog):

@@ -8,6 +8,5 @@ CREATE TABLE abandoned_range (
     topic        TEXT    NOT NULL,
     attempts     INTEGER NOT NULL,
     reason       TEXT    NOT NULL,
-    run_id       TEXT    NOT NULL, -- the Dagster run of the last attempt
     PRIMARY KEY (topic_id, partition_id, start_offset, end_offset)
 ) STRICT;
