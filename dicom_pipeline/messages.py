@@ -23,12 +23,16 @@ ALL_QUEUES: Final = (*FAN_OUT, DEAD_LETTER_QUEUE)
 PHASES: Final = 1024
 """``row_version = version * PHASES + phase``: room for the stages' later words on a receipt."""
 
+ATTEMPTS: Final = (PHASES - 1) // 2
+"""Attempts at one receipt: each has two phases, see `phase_of`."""
+
 
 BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a BIGINT column holds."""
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Version = Annotated[int, msgspec.Meta(ge=0, lt=2**63 // PHASES)]
 Phase = Annotated[int, msgspec.Meta(ge=0, lt=PHASES)]
+Attempt = Annotated[int, msgspec.Meta(ge=0, lt=ATTEMPTS)]
 
 
 class TransferStatus:
@@ -78,8 +82,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     version: Version
     """µs since the epoch from the receiver's hybrid logical clock."""
     phase: Phase = 0
-    """0 for the receipt itself; a stage's later word about it counts up."""
-    attempt: Phase = 0
+    """0 for the receipt itself; for a stage's later word see `phase_of`."""
+    attempt: Attempt = 0
     """0 for the first conversion; each backfill counts up."""
     digest: str
     """SHA-256 (hex) of the transfer syntax UID and the data set bytes, without group 0002."""
@@ -106,6 +110,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def topics(self) -> tuple[str, ...]:
         """Where this receipt goes: a duplicate is only logged."""
         return (LOG_QUEUE,) if self.duplicate_of else FAN_OUT
+
+
+def phase_of(attempt: int, *, tentative: bool) -> int:
+    """The phase of a stage's word on a receipt; phase 0 is the receipt itself.
+
+    Within an attempt, what was found out in full outweighs a ``tentative`` word: one that a replay
+    may find untrue because it was owed to circumstances, such as a time limit on a busy machine.
+    """
+    if not 0 <= attempt < ATTEMPTS:
+        raise ValueError(f"attempt {attempt} is outside 0..{ATTEMPTS - 1}")
+    return 2 * attempt + (1 if tentative else 2)
 
 
 def row_version(version: int, phase: int) -> int:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.messages import (
     ALL_QUEUES,
+    ATTEMPTS,
     FAN_OUT,
     LOG_QUEUE,
     PHASES,
+    Attempt,
     BigInt,
     DeadLetter,
     Event,
@@ -25,6 +27,7 @@ from dicom_pipeline.messages import (
     decode_dead_letter,
     decode_event,
     encode,
+    phase_of,
     row_version,
     uid_hash,
 )
@@ -38,6 +41,7 @@ VALUES = {
     BigInt: BIGINT,
     BigInt | None: st.none() | BIGINT,
     Natural: st.integers(0, 2**63 - 1),
+    Attempt: st.integers(0, ATTEMPTS - 1),
     Phase: st.integers(0, PHASES - 1),
     Version: st.integers(0, 2**53 - 1),
     str | None: st.none() | TEXT,
@@ -167,6 +171,18 @@ def test_a_row_version_of_this_century_fits_a_bigint():
     assert row_version(year_2100, PHASES - 1) < 2**63
 
 
+def test_a_word_outweighs_the_receipt_every_earlier_attempt_and_a_tentative_word_of_its_own():
+    phases = [phase_of(attempt, tentative=first) for attempt in (0, 1) for first in (True, False)]
+    assert phases == [1, 2, 3, 4]
+    assert phase_of(ATTEMPTS - 1, tentative=False) < PHASES
+
+
+@pytest.mark.parametrize("attempt", [-1, ATTEMPTS])
+def test_an_attempt_that_has_no_phase_is_refused(attempt):
+    with pytest.raises(ValueError, match=f"attempt {attempt} is outside 0..510"):
+        phase_of(attempt, tentative=True)
+
+
 @pytest.mark.parametrize("phase", [-1, PHASES])
 def test_a_phase_that_would_reach_the_next_receipt_is_refused(phase):
     with pytest.raises(ValueError, match=f"phase {phase} is outside 0..1023"):
@@ -197,6 +213,7 @@ def test_an_offset_range_names_itself_and_its_attempts():
         ("version", 2**53),
         ("phase", PHASES),
         ("attempt", -1),
+        ("attempt", ATTEMPTS),
     ],
 )
 def test_a_number_that_no_column_could_hold_is_no_event(field, value):
