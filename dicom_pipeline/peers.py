@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.imaging.text import resolve_character_set
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 AETitle = Annotated[str, Field(min_length=1, max_length=16)]
@@ -49,6 +50,16 @@ class Peer(BaseModel):
             )
         return value
 
+    @field_validator("character_set")
+    @classmethod
+    def _character_set_is_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value and (problem := resolve_character_set(value).problem):
+            raise ValueError(
+                f"character set {list(value)}: {problem}; use Defined Terms of "
+                "SpecificCharacterSet such as GB18030 or ISO_IR 192"
+            )
+        return value
+
     def matches(self, address: str, calling_ae: str, called_ae: str) -> bool:
         """Whether an association from ``address`` with these AE titles is this peer's."""
         ip = ipaddress.ip_address(address)
@@ -73,13 +84,6 @@ class Peers(BaseModel):
         for peer in self.peer:
             if peer.matches(address, calling_ae, called_ae):
                 return peer
-        return None
-
-    def character_set(self, calling_ae: str, tenant: str) -> tuple[str, ...] | None:
-        """The override of the character set for objects from ``calling_ae`` in ``tenant``."""
-        for peer in self.peer:
-            if peer.tenant == tenant and peer.calling_ae in {None, calling_ae}:
-                return peer.character_set
         return None
 
 

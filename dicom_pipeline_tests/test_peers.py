@@ -57,11 +57,15 @@ def test_a_peer_without_networks_is_this_machine_only(load):
     assert peers.find("10.0.0.1", "CT1", "ANY") is None
 
 
-def test_a_character_set_is_overridden_per_calling_ae_and_tenant(load):
+def test_a_character_set_is_that_of_the_peer_whose_network_the_sender_is_in(load):
     peers = load(TWO)
-    assert peers.character_set("CT1", "east") == ("GB18030",)
-    assert peers.character_set("CT1", "west") is None
-    assert peers.character_set("CT2", "east") is None
+    assert peers.find("10.1.2.3", "CT1", "WEST").character_set == ("GB18030",)
+    assert peers.find("10.2.0.1", "CT1", "WEST").character_set is None
+
+
+def test_a_misspelt_character_set_is_refused_at_the_start(load):
+    with pytest.raises(ConfigurationError, match=r"peers\.toml(.|\n)*GB18O30(.|\n)*Defined Term"):
+        load('[[peer]]\ncharacter_set = ["GB18O30"]\n')
 
 
 @pytest.mark.parametrize(
