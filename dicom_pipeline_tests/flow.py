@@ -51,11 +51,14 @@ class DirectSink:
 class Flow:
     """Receives objects and runs the stages over offset ranges."""
 
-    def __init__(self, settings, log, catalog, warehouse, indexer, renderer):
+    def __init__(self, settings, peers, log, catalog, warehouse, indexer, renderer):
         self.settings = settings
+        self.peers = peers
         self.log = log
         self.catalog = catalog
         self.warehouse = warehouse
+        self.indexer = indexer
+        self.renderer = renderer
         self.sink = DirectSink(log)
         self.receiving = Receiving(
             root=settings.storage, worker_node_id="node-1", outbox=self.sink, clock=HybridClock()
@@ -72,7 +75,11 @@ class Flow:
 
     def receive(self, data_set: bytes, sop_class, sop_instance, syntax, calling_ae="MODALITY"):
         """Receive one data set as if it had come over the wire; the status."""
-        sender = Sender("association", "default", "127.0.0.1", calling_ae, "DICOM_PIPELINE")
+        address, called_ae = "127.0.0.1", "DICOM_PIPELINE"
+        peer = self.peers.find(address, calling_ae, called_ae)
+        sender = Sender(
+            "association", peer.tenant, address, calling_ae, called_ae, peer.character_set or ()
+        )
         request = StoreRequest(sop_class, sop_instance, sop_class, syntax, data_set)
         return self.receiving.receive(sender, request)
 
@@ -157,6 +164,6 @@ def open_flow(home: Path, peers: Peers | None = None, **changes) -> Iterator[Flo
         log.create_topics(ALL_QUEUES, 1)
         catalog.migrate()
         warehouse.migrate()
-        indexer = stack.enter_context(open_indexer(settings, peers or Peers(), catalog, warehouse))
+        indexer = stack.enter_context(open_indexer(settings, catalog, warehouse))
         renderer = stack.enter_context(open_renderer(settings, log, catalog, warehouse))
-        yield Flow(settings, log, catalog, warehouse, indexer, renderer)
+        yield Flow(settings, peers or Peers(), log, catalog, warehouse, indexer, renderer)

@@ -56,12 +56,11 @@ def index(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read the header of each object once and fill the study index and the tag tables."""
     offsets = config.offsets()
-    settings = pipeline.settings()
     with (
         pipeline.event_log() as log,
         pipeline.catalog() as catalog,
         pipeline.warehouse() as warehouse,
-        open_indexer(settings, pipeline.peers(), catalog, warehouse) as indexer,
+        open_indexer(pipeline.settings(), catalog, warehouse) as indexer,
     ):
         report = work_on_range(context, offsets, log, catalog, indexer.index)
     others = [key for key in TABLES if key != INSTANCE]

@@ -151,13 +151,14 @@ def range_metadata(offsets: OffsetRange, report: RangeReport) -> Mapping[str, st
     }
 
 
-def _failed(report: RangeReport) -> int:
+def failures(report: RangeReport) -> int:
+    """Dead letters, and what the stage counts under a name that begins with ``failed_``."""
     failed = sum(n for name, n in report.counts.items() if name.startswith("failed_"))
     return failed + sum(report.dead_letters.values())
 
 
 def _check_results(offsets: OffsetRange, report: RangeReport) -> list[dg.AssetCheckResult]:
-    share = _failed(report) / max(report.messages, 1)
+    share = failures(report) / max(report.messages, 1)
     return [
         dg.AssetCheckResult(
             check_name=RANGE_COMPLETE,
@@ -168,6 +169,6 @@ def _check_results(offsets: OffsetRange, report: RangeReport) -> list[dg.AssetCh
             check_name=FAILURE_SHARE,
             passed=share <= FAILURE_SHARE_WARNING,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"failed": _failed(report), "share": round(share, 4)},
+            metadata={"failed": failures(report), "share": round(share, 4)},
         ),
     ]

@@ -6,7 +6,8 @@ import msgspec
 
 from dicom_pipeline.messages import Event
 from dicom_pipeline.ranges import Received, StageResult
-from dicom_pipeline.warehouse import OBJECT_META, Row, Warehouse
+from dicom_pipeline.table_columns import Row
+from dicom_pipeline.warehouse import OBJECT_META, Warehouse
 
 _NOT_LOADED = ("character_set", "schema")
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from dicom_pipeline.catalog import Catalog, IndexedObject, Row
+from dicom_pipeline.catalog import Catalog, IndexedObject
 from dicom_pipeline.messages import Event
 from dicom_pipeline.ranges import Received, StageResult
-from dicom_pipeline.stages.files import FILE_MISSING, file_is_missing
+from dicom_pipeline.stages.files import find_files
+from dicom_pipeline.stages.skeletons import skeleton
+from dicom_pipeline.table_columns import Row
 
 _NOT_STORED = frozenset(
     {
@@ -29,13 +31,12 @@ def record_storage(
     received: Sequence[Received], *, catalog: Catalog, storage_root: Path
 ) -> StageResult:
     """Write a row of ``storage_record`` per event whose file is there."""
-    missing = [one for one in received if file_is_missing(storage_root, one.event)]
-    lost = {one.offset for one in missing}
-    events = [one.event for one in received if one.offset not in lost]
+    files = find_files(storage_root, received)
+    events = [one.event for one in files.present]
     catalog.record_storage([storage_row(event) for event in events], skeletons(events))
     return StageResult(
         counts={"stored": len(events)},
-        dead=[(one, FILE_MISSING, f"{one.event.file_path} is gone") for one in missing],
+        dead=files.dead,
     )
 
 
@@ -46,16 +47,8 @@ def storage_row(event: Event) -> Row:
 
 
 def skeletons(events: Sequence[Event]) -> list[IndexedObject]:
-    """Keys and parents of each study concerned, once per series."""
-    series = {(event.tenant_id, event.study_uid, event.series_uid): event for event in events}
-    return [_skeleton(event) for event in series.values()]
-
-
-def _skeleton(event: Event) -> IndexedObject:
-    base = {"tenant_id": event.tenant_id, "trace_id": event.trace_id}
-    return IndexedObject(
-        patient={**base, "patient_id": event.patient_id},
-        study={**base, "study_uid": event.study_uid, "patient_id": event.patient_id},
-        series={**base, "series_uid": event.series_uid, "study_uid": event.study_uid},
-        instance={},
-    )
+    """Keys and parents of each study concerned, once per series: as its newest receipt has them."""
+    series: dict[tuple[str, ...], Event] = {}
+    for event in sorted(events, key=lambda event: event.trace_id):
+        series[event.tenant_id, event.study_uid, event.series_uid] = event
+    return [skeleton(event) for event in series.values()]
