@@ -39,8 +39,6 @@ class JpegHeader(NamedTuple):
     """Components of the first scan: 1 means that each component has a scan of its own."""
     selection: int
     """Ss: the predictor of lossless JPEG; NEAR of JPEG-LS (0 is lossless)."""
-    interleave: int
-    """Se: the interleave mode of JPEG-LS: 0 none, 1 line, 2 sample."""
     point_transform: int
     """Al: bits shifted away before lossless coding."""
 
@@ -49,8 +47,9 @@ class JpegHeader(NamedTuple):
         return len(self.component_ids)
 
     @property
-    def arithmetic(self) -> bool:
-        return self.sof in {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+    def layout(self) -> "JpegHeader":
+        """What all frames of an object have in common: all but the predictor and NEAR."""
+        return self._replace(selection=0, point_transform=0)
 
     @property
     def lossless(self) -> bool:
@@ -81,6 +80,11 @@ class Jpeg2000Header(NamedTuple):
     multiple_component_transform: bool
     reversible: bool
     """The 5-3 wavelet: lossless unless layers were dropped."""
+
+    @property
+    def layout(self) -> "Jpeg2000Header":
+        """What all frames of an object have in common: all but the wavelet."""
+        return self._replace(reversible=True)
 
 
 def jpeg_header(frame: bytes) -> JpegHeader | None:
@@ -113,7 +117,6 @@ def jpeg_header(frame: bytes) -> JpegHeader | None:
                 jfif=jfif,
                 scan_components=scanned,
                 selection=last[0],
-                interleave=last[1],
                 point_transform=last[2] & 0x0F,
             )
     return None

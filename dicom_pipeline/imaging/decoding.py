@@ -9,7 +9,8 @@ cut short and closed with an end marker again: libjpeg fills it up and only prin
 
 import resource
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +38,7 @@ from dicom_pipeline.imaging.transfer_syntaxes import (
     GE_PRIVATE,
     JPEG_XL_RECOMPRESSION,
     Family,
+    TransferSyntax,
 )
 
 GDCM: Final = "python-gdcm"
@@ -72,6 +74,39 @@ def decode_frames(source: DicomObject, image: Image) -> Iterator[Pixels]:
         ImagingError: a frame is truncated, damaged, too large, or not what the object says.
         MemoryError: the process may use less memory than the decoder needs.
     """
+    syntax = _readable(source, image)
+    frames = (
+        _coded(_CODECS, source, image, syntax) if syntax.encapsulated else _native(source, image)
+    )
+    dtype = None
+    for index, pixels in enumerate(frames):
+        if dtype not in {None, pixels.dtype}:
+            raise ImagingError(
+                ErrorCode.DECODER_ERROR,
+                f"frame {index} has pixels of {pixels.dtype}, the first of {dtype}",
+            )
+        dtype = pixels.dtype
+        yield pixels
+
+
+def stored_cells(source: DicomObject, image: Image) -> Iterator[Pixels]:
+    """The pixel cells of every frame with all their bits, samples last.
+
+    For uncompressed, deflated and RLE pixel data of more than 1 bit a pixel.
+
+    Raises:
+        ImagingError: as `decode_frames`.
+        MemoryError: the process may use less memory than the decoder needs.
+    """
+    syntax = _readable(source, image)
+    if syntax.encapsulated:
+        yield from _coded(_CELLS, source, image, syntax)
+        return
+    for frame in native_frames(_native_bytes(source, image), image):
+        yield native_cells(frame, image, big_endian=_is_big_endian(source))
+
+
+def _readable(source: DicomObject, image: Image) -> TransferSyntax:
     limit = largest_frame_bytes()
     if image.frame_bits // 8 > limit:
         raise ImagingError(
@@ -82,10 +117,13 @@ def decode_frames(source: DicomObject, image: Image) -> Iterator[Pixels]:
     syntax = source.syntax
     if syntax is None:
         raise ImagingError(ErrorCode.UNSUPPORTED_SYNTAX, "no decoder for the transfer syntax")
-    if not syntax.encapsulated:
-        yield from _native(source, image)
-        return
-    codec = _CODECS.get(syntax.family)
+    return syntax
+
+
+def _coded(
+    codecs: "Mapping[Family, _Codec]", source: DicomObject, image: Image, syntax: TransferSyntax
+) -> Iterator[Pixels]:
+    codec = codecs.get(syntax.family)
     if codec is None:
         raise ImagingError(ErrorCode.UNSUPPORTED_SYNTAX, f"no decoder for {syntax.name}")
     for index, frame in enumerate(encoded_frames(source, image)):
@@ -142,12 +180,16 @@ def _guarded(codec: _Codec, encoded: _Encoded) -> Pixels:
 def _native(source: DicomObject, image: Image) -> Iterator[Pixels]:
     if image.photometric == "YBR_PARTIAL_420":
         raise ImagingError(ErrorCode.DECODER_ERROR, "YBR_PARTIAL_420 in native pixel data")
-    big_endian = source.syntax_uid in {EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE}
+    big_endian = _is_big_endian(source)
     for index, frame in enumerate(native_frames(_native_bytes(source, image), image)):
         if image.bits_allocated == 1:
             yield one_bit_cells(frame, image, index)
         else:
             yield _from_cells(native_cells(frame, image, big_endian=big_endian), image)
+
+
+def _is_big_endian(source: DicomObject) -> bool:
+    return source.syntax_uid in {EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE}
 
 
 def _native_bytes(source: DicomObject, image: Image) -> bytes:
@@ -181,19 +223,30 @@ def _from_codestream(samples: Pixels, precision: int, image: Image) -> Pixels:
     return pixel_values(samples, bits=precision, high_bit=precision - 1, signed=image.signed)
 
 
+def _values(cells_of: Callable[[_Encoded], Pixels], encoded: _Encoded) -> Pixels:
+    cells = cells_of(encoded)
+    return cells if encoded.image.bits_allocated == 1 else _from_cells(cells, encoded.image)
+
+
 def _encapsulated_native(encoded: _Encoded) -> Pixels:
-    image = encoded.image
-    (frame,) = native_frames(encoded.frame, image._replace(frames=1))
+    image = encoded.image._replace(frames=1)
+    (frame,) = native_frames(encoded.frame, image)
+    if len(encoded.frame) - len(frame) > 1:  # one byte makes the length even
+        raise ImagingError(
+            ErrorCode.UNREADABLE_OBJECT,
+            f"frame {encoded.number} has more than the {len(frame)} bytes of a frame",
+            NUMPY,
+        )
     if image.bits_allocated == 1:
         return one_bit_cells(frame, image, 0)
-    return _from_cells(native_cells(frame, image, big_endian=False), image)
+    return native_cells(frame, image, big_endian=False)
 
 
 def _deflated_frame(encoded: _Encoded) -> Pixels:
     """A frame that is one raw deflate stream (PS3.5 A.4.13)."""
     needed = (encoded.image.frame_bits + 7) // 8
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    inflated = inflater.decompress(encoded.frame, needed + 1)
+    inflated = inflater.decompress(encoded.frame, needed + 2)
     if len(inflated) < needed:
         raise ImagingError(
             ErrorCode.TRUNCATED, f"frame {encoded.number}: inflates to {len(inflated)} bytes", ZLIB
@@ -202,8 +255,7 @@ def _deflated_frame(encoded: _Encoded) -> Pixels:
 
 
 def _rle(encoded: _Encoded) -> Pixels:
-    cells = _by_pydicom(encoded, str(RLELossless), "pylibjpeg", encoded.image.bits_allocated)
-    return _from_cells(cells, encoded.image)
+    return _by_pydicom(encoded, str(RLELossless), "pylibjpeg", encoded.image.bits_allocated)
 
 
 def _jpeg_family(encoded: _Encoded) -> Pixels:
@@ -298,14 +350,22 @@ def _jpeg_xl(encoded: _Encoded) -> Pixels:
     return to_rgb(values, "RGB" if recompressed else image.photometric)
 
 
-_CODECS: Final = {
+_CELLS: Final = {
     Family.ENCAPSULATED_NATIVE: _Codec(NUMPY, _encapsulated_native),
     Family.DEFLATED_FRAMES: _Codec(ZLIB, _deflated_frame),
+    Family.RLE: _Codec(RLE, _rle),
+}
+STORED_AS_CELLS: Final = frozenset({Family.NATIVE, Family.DEFLATED, *_CELLS})
+"""Families whose pixel cells keep the bits around the pixel's value."""
+_CODECS: Final = {
+    **{
+        family: codec._replace(decode=partial(_values, codec.decode))
+        for family, codec in _CELLS.items()
+    },
     Family.JPEG: _Codec(GDCM, _jpeg_family),
     Family.JPEG_LOSSLESS: _Codec(GDCM, _jpeg_family),
     Family.JPEG_LS: _Codec(GDCM, _jpeg_family),
     Family.JPEG_2000: _Codec(OPENJPEG, _jpeg_2000),
     Family.HTJ2K: _Codec(OPENJPEG, _jpeg_2000),
     Family.JPEG_XL: _Codec(IMAGECODECS, _jpeg_xl),
-    Family.RLE: _Codec(RLE, _rle),
 }

@@ -10,6 +10,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicom_pipeline.imaging.codestream import jpeg2000_header, jpeg_header
+from dicom_pipeline.imaging.decoding import STORED_AS_CELLS
 from dicom_pipeline.imaging.encoding import EncodedFrames
 from dicom_pipeline.imaging.frames import encoded_frames
 from dicom_pipeline.imaging.image import Image
@@ -22,12 +23,7 @@ from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
 from dicom_pipeline.imaging.rendering import Decision
 from dicom_pipeline.imaging.rewriting import without_pixels
-from dicom_pipeline.imaging.transfer_syntaxes import (
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    GE_PRIVATE,
-    Family,
-)
+from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, Family
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.230716094438297358402927473106284910722"
 IMPLEMENTATION_VERSION_NAME: Final = "DICOM_PIPELINE"
@@ -44,9 +40,8 @@ def display_copy(
     copy = without_pixels(source.dataset)
     syntax = source.syntax
     assert syntax is not None
-    if syntax.family in {Family.NATIVE, Family.DEFLATED} and not image.floating:
-        big_endian = source.syntax_uid in {EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE}
-        move_embedded_overlays(source, image, copy, big_endian=big_endian)
+    if syntax.family in STORED_AS_CELLS and not image.floating:
+        move_embedded_overlays(source, image, copy)
     expand_segmented_palettes(source, copy)
     if image.signed and image.bits_allocated == _BYTE:
         promote_pixel_values(copy)

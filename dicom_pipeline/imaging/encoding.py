@@ -53,8 +53,6 @@ def encode_frames(frames: Iterable[Pixels], syntax_uid: str, image: Image) -> En
     first: Pixels | None = None
     for pixels in frames:
         first = pixels if first is None else first
-        if pixels.dtype != first.dtype:
-            raise ImagingError(ErrorCode.DECODER_ERROR, "frames of different types of pixels")
         bits = _bits_stored(pixels, image)
         bits_stored = max(bits_stored, bits)
         if pixels.dtype.itemsize > _WORD // 8:

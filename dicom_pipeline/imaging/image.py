@@ -7,6 +7,11 @@ from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
 
 COLOUR_SAMPLES: Final = 3
 SUBSAMPLED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+PALETTE: Final = "PALETTE COLOR"
+GREY_OR_PALETTE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", PALETTE})
+"""PhotometricInterpretation of one sample a pixel (PS3.3 C.7.6.3.1.2)."""
+COLOURS: Final = SUBSAMPLED | {"RGB", "YBR_FULL", "YBR_ICT", "YBR_RCT", "XYB"}
+"""PhotometricInterpretation of three samples a pixel."""
 _BITS_ALLOCATED: Final = (1, 8, 16, 32, 64)
 
 
@@ -57,7 +62,7 @@ def describe_image(source: DicomObject) -> Image:
         columns=_number(source, "Columns"),
         frames=_number(source, "NumberOfFrames", 1) or 1,
         samples=samples,
-        photometric=str(source.dataset.get("PhotometricInterpretation", "") or "").strip(),
+        photometric=str(source.dataset.get("PhotometricInterpretation", "") or "").strip(" \0"),
         planar=samples > 1 and _number(source, "PlanarConfiguration", 0) == 1,
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,

@@ -6,10 +6,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from dicom_pipeline.imaging.frames import native_frames
+from dicom_pipeline.imaging.decoding import stored_cells
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.objects import DicomObject
-from dicom_pipeline.imaging.samples import native_cells
 
 _OVERLAY_GROUPS: Final = range(0x6000, 0x6020, 2)
 _BITS_ALLOCATED, _BIT_POSITION, _FRAMES, _DATA = 0x0100, 0x0102, 0x0015, 0x3000
@@ -24,10 +23,8 @@ _PIXEL_VALUES: Final = (
 )
 
 
-def move_embedded_overlays(
-    source: DicomObject, image: Image, copy: Dataset, *, big_endian: bool
-) -> None:
-    """Put overlays in unused bits of native pixel cells into OverlayData (PS3.5 8.1.2)."""
+def move_embedded_overlays(source: DicomObject, image: Image, copy: Dataset) -> None:
+    """Put overlays in unused bits of pixel cells into OverlayData (PS3.5 8.1.2)."""
     for group in _OVERLAY_GROUPS:
         position = source.dataset.get((group, _BIT_POSITION))
         if position is None or (group, _DATA) in source.dataset:
@@ -38,10 +35,7 @@ def move_embedded_overlays(
             or bit >= image.bits_allocated
         ):
             continue
-        planes = [
-            (native_cells(frame, image, big_endian=big_endian) >> bit & 1).astype(np.uint8)
-            for frame in native_frames(source.pixel_bytes, image)
-        ]
+        planes = [(cells >> bit & 1).astype(np.uint8) for cells in stored_cells(source, image)]
         packed = np.packbits(np.stack(planes).ravel(), bitorder="little").tobytes()
         copy.add_new((group, _BITS_ALLOCATED), "US", 1)
         copy.add_new((group, _BIT_POSITION), "US", 0)

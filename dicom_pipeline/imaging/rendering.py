@@ -1,8 +1,8 @@
 """Whether Cornerstone3D shows an object right, and what to do if not.
 
 The transfer syntax alone cannot decide: several combinations of header and codestream load without
-an error and show wrong pixels. Both the data set and the first frame's codestream are looked at
-here; that every compressed frame decodes is for `dicom_pipeline.imaging.transcode` to find out.
+an error and show wrong pixels. The data set and the header of every frame's codestream are looked
+at here; that every compressed frame decodes is for `dicom_pipeline.imaging.transcode` to find out.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from dicom_pipeline.imaging.frames import (
     encoded_frames,
     looks_encapsulated,
 )
-from dicom_pipeline.imaging.image import Image, describe_image
+from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import DicomObject, open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, ImagingError
 from dicom_pipeline.imaging.rules import IMAGE_RULES, JPEG_2000_FAMILIES, JPEG_FAMILIES, Evidence
@@ -53,7 +53,10 @@ class Decision(NamedTuple):
 
 
 def decide(source: DicomObject | Path) -> Decision:
-    """What a viewer needs for an object. Nothing but the first frame's headers is decoded.
+    """What a viewer needs for an object.
+
+    Of codestreams only the headers are decoded; RLE and deflated cells in full where they may have
+    bits above HighBit.
 
     Raises:
         ImagingError: the object cannot be read, or its pixel data is cut or makes no sense.
@@ -65,9 +68,10 @@ def decide(source: DicomObject | Path) -> Decision:
     settled = _by_object(source)
     if settled is not None:
         return settled
-    evidence = _gather(source)
+    gathered = _gather(source)
+    family = gathered[0].family
     for rule in IMAGE_RULES:
-        if (rule.families is None or evidence.family in rule.families) and rule.applies(evidence):
+        if (rule.families is None or family in rule.families) and any(map(rule.applies, gathered)):
             return Decision(rule.action, rule.name, rule.reason, rule.error_code)
     return Decision(Action.KEEP, "shown-right", "Cornerstone3D shows such images right")
 
@@ -118,7 +122,8 @@ def _failure(rule: str, reason: str, code: ErrorCode) -> Decision:
     return Decision(Action.FAIL, rule, reason, code)
 
 
-def _gather(source: DicomObject) -> Evidence:
+def _gather(source: DicomObject) -> list[Evidence]:
+    """The evidence, once for each different header among the frames."""
     syntax = source.syntax
     assert syntax is not None
     image = describe_image(source)
@@ -130,21 +135,21 @@ def _gather(source: DicomObject) -> Evidence:
             ErrorCode.UNREADABLE_OBJECT,
             f"the pixel data is not encoded as {syntax.name} says",
         )
-    evidence = Evidence(source, image, syntax.family, None, None, None)
+    evidence = Evidence(source, image, syntax.family, None, None, None, mixed=False)
     if not syntax.encapsulated:
         if len(source.pixel_bytes) < image.total_bytes:
             raise ImagingError(
                 ErrorCode.TRUNCATED,
                 f"pixel data has {len(source.pixel_bytes)} of {image.total_bytes} bytes",
             )
-        return evidence
+        return [evidence]
     evidence = evidence._replace(fragments=count_fragments(source))
     if syntax.family in JPEG_FAMILIES:
-        return evidence._replace(jpeg=jpeg_header(_first_frame(source, image)))
+        jpegs = {jpeg_header(frame) for frame in encoded_frames(source, image)}
+        mixed = len({jpeg and jpeg.layout for jpeg in jpegs}) > 1
+        return [evidence._replace(jpeg=jpeg, mixed=mixed) for jpeg in jpegs]
     if syntax.family in JPEG_2000_FAMILIES:
-        return evidence._replace(j2k=jpeg2000_header(_first_frame(source, image)))
-    return evidence
-
-
-def _first_frame(source: DicomObject, image: Image) -> bytes:
-    return next(encoded_frames(source, image))
+        j2ks = {jpeg2000_header(frame) for frame in encoded_frames(source, image)}
+        mixed = len({j2k and j2k.layout for j2k in j2ks}) > 1
+        return [evidence._replace(j2k=j2k, mixed=mixed) for j2k in j2ks]
+    return [evidence]

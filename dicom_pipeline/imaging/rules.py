@@ -7,11 +7,17 @@ generated and real files.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from dicom_pipeline.imaging.codestream import Jpeg2000Header, JpegHeader
+from dicom_pipeline.imaging.decoding import stored_cells
 from dicom_pipeline.imaging.frames import Fragments
-from dicom_pipeline.imaging.image import COLOUR_SAMPLES, SUBSAMPLED, Image
+from dicom_pipeline.imaging.image import (
+    COLOUR_SAMPLES,
+    COLOURS,
+    GREY_OR_PALETTE,
+    PALETTE,
+    SUBSAMPLED,
+    Image,
+)
 from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode
 from dicom_pipeline.imaging.transfer_syntaxes import (
@@ -41,9 +47,11 @@ class Evidence(NamedTuple):
     fragments: Fragments | None
     """None for native pixel data."""
     jpeg: JpegHeader | None
-    """Of the first frame, in the syntaxes of the JPEG and JPEG-LS families."""
+    """Of one frame, in the syntaxes of the JPEG and JPEG-LS families."""
     j2k: Jpeg2000Header | None
-    """Of the first frame, in the syntaxes of the JPEG 2000 and HTJ2K families."""
+    """Of one frame, in the syntaxes of the JPEG 2000 and HTJ2K families."""
+    mixed: bool
+    """Whether the headers of the frames contradict each other."""
 
 
 class Rule(NamedTuple):
@@ -59,6 +67,46 @@ class Rule(NamedTuple):
     error_code: ErrorCode | None = None
 
 
+def _colour_contradicts_samples(evidence: Evidence) -> bool:
+    image = evidence.image
+    return image.photometric not in (COLOURS if image.colour else GREY_OR_PALETTE)
+
+
+def _lacks_palette(evidence: Evidence) -> bool:
+    if evidence.image.photometric != PALETTE:
+        return False
+    dataset = evidence.source.dataset
+    described, whole, segmented = (
+        all(keyword.format(colour) in dataset for colour in ("Red", "Green", "Blue"))
+        for keyword in (
+            "{}PaletteColorLookupTableDescriptor",
+            "{}PaletteColorLookupTableData",
+            "Segmented{}PaletteColorLookupTableData",
+        )
+    )
+    return not (described and (whole or segmented))
+
+
+def _holds_more_frames(evidence: Evidence) -> bool:
+    image = evidence.image
+    if evidence.fragments is not None:
+        return evidence.fragments.frames > image.frames
+    length = len(evidence.source.pixel_bytes)
+    more = length * 8 >= image.frame_bits * (image.frames + 1)
+    return more and length - image.total_bytes > 1  # one byte makes the length even
+
+
+def _is_not_subsampled(evidence: Evidence) -> bool:
+    """Whether native pixel data labelled as subsampled is as long as full colour."""
+    image = evidence.image
+    full = image.rows * image.columns * COLOUR_SAMPLES * image.frames * image.bits_allocated // 8
+    return (
+        evidence.fragments is None
+        and image.photometric in SUBSAMPLED
+        and len(evidence.source.pixel_bytes) >= full
+    )
+
+
 def _lacks_attributes(evidence: Evidence) -> bool:
     dataset, image = evidence.source.dataset, evidence.image
     return (not image.floating and "PixelRepresentation" not in dataset) or (
@@ -72,18 +120,20 @@ def _loses_fragments(evidence: Evidence) -> bool:
         fragments is not None
         and evidence.image.frames > 1
         and fragments.number != evidence.image.frames
-        and not fragments.has_offsets
+        and not fragments.offsets
     )
 
 
 def _has_stray_bits(evidence: Evidence) -> bool:
-    """Whether unsigned 16-bit cells have bits above HighBit: an old overlay, or padding."""
+    """Whether unsigned cells have bits above HighBit: an old overlay, or padding.
+
+    The viewer extends the sign of signed ones from BitsStored, and so drops such bits.
+    """
     image = evidence.image
-    if image.signed or image.bits_allocated != _WORD or image.bits_stored == _WORD:
+    if image.signed or image.high_bit + 1 == image.bits_allocated:
         return False
-    count = image.total_bytes // 2
-    cells = np.frombuffer(evidence.source.pixel_bytes, "<u2", count)
-    return bool(cells.max() >> (image.high_bit + 1))
+    above = image.high_bit + 1
+    return any(int(cells.max()) >> above for cells in stored_cells(evidence.source, image))
 
 
 def _rgb_taken_for_ybr(evidence: Evidence) -> bool:
@@ -131,8 +181,22 @@ _ONLY_HTJ2K: Final = frozenset({Family.HTJ2K})
 _ONLY_JPEG_XL: Final = frozenset({Family.JPEG_XL})
 _ONLY_RLE: Final = frozenset({Family.RLE})
 _ONLY_NATIVE: Final = frozenset({Family.NATIVE})
+_CELLS: Final = _NATIVE_LAYOUT | _ONLY_RLE
 
 IMAGE_RULES: Final = (
+    # What nobody can show right, since it is not known what the pixels mean
+    Rule("colour-contradicts-samples", _ALL, _colour_contradicts_samples,
+         "PhotometricInterpretation is missing, unknown or does not fit SamplesPerPixel",
+         Action.FAIL, ErrorCode.UNREADABLE_OBJECT),
+    Rule("palette-missing", _ALL, _lacks_palette,
+         "PALETTE COLOR without its three lookup tables",
+         Action.FAIL, ErrorCode.UNREADABLE_OBJECT),
+    Rule("more-frames", _ALL, _holds_more_frames,
+         "the pixel data holds more frames than NumberOfFrames says: frames would vanish",
+         Action.FAIL, ErrorCode.UNREADABLE_OBJECT),
+    Rule("not-subsampled", _ALL, _is_not_subsampled,
+         "labelled as subsampled colour, but as long as full colour",
+         Action.FAIL, ErrorCode.UNREADABLE_OBJECT),
     # The file
     Rule("container", _ALL, lambda e: e.source.fault is not None,
          "dicom-parser cannot walk the file"),
@@ -160,12 +224,12 @@ IMAGE_RULES: Final = (
          "segmented palettes never load"),
     Rule("subsampled-native", _NATIVE_LAYOUT, lambda e: e.image.photometric in SUBSAMPLED,
          "subsampled colour in native pixel data: wrong pixels"),
-    Rule("high-bit", _NATIVE_LAYOUT, lambda e: e.image.high_bit != e.image.bits_stored - 1,
+    Rule("high-bit", _CELLS, lambda e: e.image.high_bit != e.image.bits_stored - 1,
          "HighBit is ignored: wrong pixels"),
     Rule("padding", _ONLY_NATIVE,
          lambda e: len(e.source.pixel_bytes) - e.image.total_bytes > 1,
          "more pixel data than the attributes ask for"),
-    Rule("stray-bits", _ONLY_NATIVE, _has_stray_bits,
+    Rule("stray-bits", _CELLS, _has_stray_bits,
          "bits above HighBit are taken for the pixel's: wrong pixels"),
     # RLE
     Rule("rle-32-bit", _ONLY_RLE, lambda e: e.image.bits_allocated > _WORD,
@@ -175,7 +239,7 @@ IMAGE_RULES: Final = (
          "16-bit colour in RLE: wrong pixels"),
     # JPEG, JPEG lossless, JPEG-LS: the codestream
     Rule("no-codestream", JPEG_FAMILIES, lambda e: e.jpeg is None,
-         "the first frame has no JPEG header", Action.FAIL, ErrorCode.DECODER_ERROR),
+         "a frame has no JPEG header", Action.FAIL, ErrorCode.DECODER_ERROR),
     Rule("mislabelled", _ONLY_JPEG,
          lambda e: e.jpeg is not None and e.jpeg.sof not in _BASELINE_SOFS,
          "the codestream is another JPEG process than the transfer syntax says"),
@@ -206,7 +270,7 @@ IMAGE_RULES: Final = (
          "interleave mode and PlanarConfiguration differ: wrong pixels"),
     # JPEG 2000 and HTJ2K: the codestream
     Rule("no-codestream", JPEG_2000_FAMILIES, lambda e: e.j2k is None,
-         "the first frame has no JPEG 2000 header", Action.FAIL, ErrorCode.DECODER_ERROR),
+         "a frame has no JPEG 2000 header", Action.FAIL, ErrorCode.DECODER_ERROR),
     Rule("j2k-sign", JPEG_2000_FAMILIES,
          lambda e: e.j2k is not None and e.j2k.signed != e.image.signed,
          "the codestream's sign is not PixelRepresentation's: wrong pixels"),
@@ -227,9 +291,12 @@ IMAGE_RULES: Final = (
     Rule("j2k-planar", JPEG_2000_FAMILIES,
          lambda e: e.image.planar and e.image.photometric == "RGB",
          "PlanarConfiguration 1 is believed of interleaved samples: wrong pixels"),
+    # All codestreams
+    Rule("frames-differ", JPEG_FAMILIES | JPEG_2000_FAMILIES, lambda e: e.mixed,
+         "frames of different size, precision, sign, components or interleave: not measured"),
     # JPEG XL
     Rule("jxl-colour-label", _ONLY_JPEG_XL,
          lambda e: e.image.colour and (e.image.planar or e.image.photometric == "YBR_FULL"),
          "JPEG XL colour labelled YBR_FULL or planar: wrong colours"),
 )  # fmt: skip
-"""The first rule that applies decides; an image to which none applies is shown right."""
+"""The first rule that applies to a frame decides; an image to which none applies is shown right."""

@@ -63,6 +63,20 @@ def header(pixels: np.ndarray, **attributes: Any) -> Dataset:
     return ds
 
 
+def palettes(ds: Dataset, *, segmented: bool = False) -> Dataset:
+    """Add lookup tables of 256 entries that go in a line to another last value for each colour."""
+    for colour, last in (("Red", 0xFF00), ("Green", 0x8000), ("Blue", 0x0100)):
+        # One discrete entry, then a line of 255 entries to the last value (PS3.3 C.7.9.2).
+        line = np.array([0, 1, 0, 1, 255, last]) if segmented else np.linspace(0, last, 256)
+        ds.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        ds.add_new(
+            f"{'Segmented' if segmented else ''}{colour}PaletteColorLookupTableData",
+            "OW",
+            line.astype("<u2").tobytes(),
+        )
+    return ds
+
+
 def save(path: Path, ds: Dataset, syntax: str) -> Path:
     """Write a data set in a syntax that pydicom may not know."""
     ds.file_meta = FileMetaDataset()
