@@ -36,8 +36,10 @@ class ErrorCode(StrEnum):
     CRASHED = "crashed"
     INTERNAL = "internal"
     """A defect of this program, to be reported."""
+    FILE_MISSING = "file_missing"
+    """There is no file of the object."""
     IO_ERROR = "io_error"
-    """The file could not be read or the rendition not be written."""
+    """The system refused to read the file or to write the rendition; the object is not to blame."""
 
 
 RETRYABLE = frozenset({ErrorCode.TIMEOUT, ErrorCode.IO_ERROR, ErrorCode.CRASHED})

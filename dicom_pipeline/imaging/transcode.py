@@ -3,6 +3,7 @@
 To be called in a worker process with limits (`dicom_pipeline.workers`): a codec may hang or crash.
 """
 
+import errno
 import traceback
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,11 @@ from dicom_pipeline.imaging.outcomes import (
     ImagingError,
     Outcome,
 )
-from dicom_pipeline.imaging.rendering import LEFT_TO_THEIR_LOADERS, Decision, decide
+from dicom_pipeline.imaging.rendering import Decision, decide
 from dicom_pipeline.imaging.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     JPEG_LS_LOSSLESS,
+    Family,
     Remedy,
 )
 from dicom_pipeline.storage import atomic_file
@@ -38,6 +40,8 @@ _NOT_DECIDED: Final = Decision(Action.FAIL, "not-decided", "the object could not
 _NOT_DECODABLE: Final = Decision(
     Action.FAIL, "not-decodable", "the headers are right, but the pixels cannot be decoded in full"
 )
+_LIMITS: Final = frozenset({errno.ENOMEM, errno.EFBIG, errno.ENAMETOOLONG})
+"""Refusals that the size of the object or the length of its name has caused."""
 _FAILURE_CODES: Final = {
     "timeout": ErrorCode.TIMEOUT,
     "crashed": ErrorCode.CRASHED,
@@ -67,9 +71,24 @@ def render(source: Path, target: Path) -> Outcome:
     except RecursionError:
         return _failure(decision, ErrorCode.UNREADABLE_OBJECT, "sequences nested too deep")
     except OSError as error:
-        return _failure(decision, ErrorCode.IO_ERROR, f"{type(error).__name__} {error.errno}")
+        code = _blame_system(error, source)
+        return _failure(decision, code, f"{type(error).__name__} {error.errno}")
     except Exception as error:  # noqa: BLE001  a defect here costs one object, not the run
         return _failure(decision, _blame(error), describe(error))
+
+
+def _blame_system(error: OSError, source: Path) -> ErrorCode:
+    """Tell what the system refused from what is wrong with the object.
+
+    pydicom raises OSError for broken sequences; only those of the system have a number.
+    """
+    if error.errno is None:
+        return _blame(error)
+    if error.errno in _LIMITS:
+        return ErrorCode.LIMIT_EXCEEDED
+    if error.errno == errno.ENOENT and error.filename in {source, str(source)}:
+        return ErrorCode.FILE_MISSING
+    return ErrorCode.IO_ERROR
 
 
 def _blame(error: Exception) -> ErrorCode:
@@ -107,7 +126,7 @@ def _failure(
 def _carry_out(decision: Decision, source: DicomObject, target: Path) -> Outcome:
     match decision.action:
         case Action.KEEP:
-            return _outcome(decision, frames=_decode_once(decision, source))
+            return _keep(decision, source)
         case Action.TRANSCODE:
             return _transcode(decision, source, target)
         case Action.EXTRACT_VIDEO:
@@ -135,13 +154,17 @@ def _outcome(
     )
 
 
-def _decode_once(decision: Decision, source: DicomObject) -> int | None:
+def _keep(decision: Decision, source: DicomObject) -> Outcome:
     """Decode a compressed image in full, since a viewer may show a damaged one without a word."""
     syntax = source.syntax
-    own_loader = decision.rule in LEFT_TO_THEIR_LOADERS.values()
-    if syntax is None or not syntax.encapsulated or (own_loader and decision.rule != "whole-slide"):
-        return None
-    return sum(1 for _ in decode_frames(source, describe_image(source)))
+    assert syntax is not None
+    if not syntax.encapsulated:
+        return _outcome(decision)
+    image = describe_image(source)
+    if syntax.family is Family.RLE and image.bits_allocated == 1:
+        unchecked = f"{decision.reason}; not decoded: no decoder takes RLE of 1 bit a pixel"
+        return _outcome(decision._replace(reason=unchecked))
+    return _outcome(decision, frames=sum(1 for _ in decode_frames(source, image)))
 
 
 def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome:
@@ -149,11 +172,14 @@ def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome
     encoded = encode_frames(
         displayable(source, image), _target_syntax(decision, source, image), image
     )
+    count = len(encoded.frames)
     copy = display_copy(decision, source, image, encoded)
+    encoded.frames.clear()  # the copy has them; an object may be as large as half the memory
     with atomic_file(target) as file:
         write_object(file, copy, encoded.syntax_uid)
         file.flush()
         size = file.tell()
+        del copy
         _verify(Path(file.name), encoded.digests)
     return Outcome(
         action=decision.action,
@@ -161,7 +187,7 @@ def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome
         reason=decision.reason,
         target_ts=encoded.syntax_uid,
         file_size=size,
-        frames=len(encoded.frames),
+        frames=count,
     )
 
 

@@ -1,4 +1,6 @@
+import errno
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from dicom_pipeline.imaging import encoding, transcode
@@ -25,13 +28,16 @@ from dicom_pipeline_tests.imaging.images import (
     EXPLICIT,
     IMPLICIT,
     P,
+    deflated,
     encapsulated,
     header,
     j2k,
     jls,
     jpeg,
+    jxl,
     native,
     noise,
+    palettes,
     rle,
     save,
 )
@@ -40,6 +46,7 @@ GREY, SIGNED8 = noise("u1", 0, 255), noise("i1", -128, 127)
 GREY12, GREY16 = noise("u2", 0, 4095), noise("u2", 0, 65535)
 COLOUR8 = noise("u1", 0, 255, colour=True)
 COLOUR16 = noise("u2", 0, 65535, colour=True)
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 BUNDLED = sorted(
     path
     for path in (Path(pydicom.data.__file__).parent).rglob("*")
@@ -147,8 +154,23 @@ def test_signed_bytes_are_promoted_with_everything_that_holds_pixel_values(tmp_p
     assert np.array_equal(pixels_of(target)[0], SIGNED8)
 
 
-def test_a_high_bit_is_repaired(tmp_path, target):
-    source = native(tmp_path / "object.dcm", GREY12 << 4, BitsStored=12, HighBit=15)
+ALL_BITS: dict[str, Callable[[np.ndarray], bytes]] = {
+    f"{P}.5": rle,
+    f"{P}.8.1": deflated,
+    f"{P}.1.98": lambda cells: cells.tobytes(),
+}
+"""How a frame is coded in the compressed syntaxes that keep the bits around the pixel's value."""
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, *ALL_BITS])
+def test_a_high_bit_is_repaired(tmp_path, target, syntax):
+    cells = GREY12 << 4
+    source = (
+        encapsulated(tmp_path / "object.dcm", cells, syntax, [ALL_BITS[syntax](cells)],
+                     BitsStored=12, HighBit=15)
+        if syntax in ALL_BITS
+        else native(tmp_path / "object.dcm", cells, BitsStored=12, HighBit=15)
+    )  # fmt: skip
 
     ds = rendition(source, target)
 
@@ -156,7 +178,8 @@ def test_a_high_bit_is_repaired(tmp_path, target):
     assert np.array_equal(pixels_of(target)[0], GREY12)
 
 
-def test_an_overlay_in_the_unused_bits_moves_to_overlay_data(tmp_path, target):
+@pytest.mark.parametrize("syntax", [EXPLICIT, *ALL_BITS])
+def test_an_overlay_in_the_unused_bits_moves_to_overlay_data(tmp_path, target, syntax):
     plane = (np.indices(GREY12.shape).sum(axis=0) % 3 == 0).astype("u2")
     ds = header(GREY12, BitsStored=12)
     ds.add_new(0x60000010, "US", GREY12.shape[0])
@@ -165,7 +188,11 @@ def test_an_overlay_in_the_unused_bits_moves_to_overlay_data(tmp_path, target):
     ds.add_new(0x60000102, "US", 15)
     ds.add_new("PixelData", "OW", (GREY12 | plane << 15).tobytes())
 
-    made = rendition(save(tmp_path / "object.dcm", ds, EXPLICIT), target)
+    if syntax in ALL_BITS:
+        ds.PixelData = encapsulate([ALL_BITS[syntax](GREY12 | plane << 15)])
+        ds["PixelData"].is_undefined_length = True
+
+    made = rendition(save(tmp_path / "object.dcm", ds, syntax), target)
 
     assert (made[0x60000100].value, made[0x60000102].value) == (1, 0)
     assert np.array_equal(made.overlay_array(0x6000), plane)
@@ -173,12 +200,7 @@ def test_an_overlay_in_the_unused_bits_moves_to_overlay_data(tmp_path, target):
 
 
 def test_a_segmented_palette_is_expanded(tmp_path, target):
-    ds = header(GREY, PhotometricInterpretation="PALETTE COLOR")
-    for colour, last in (("Red", 0xFF00), ("Green", 0x8000), ("Blue", 0x0100)):
-        # One discrete entry, then a line of 255 entries to the last value (PS3.3 C.7.9.2).
-        segments = np.array([0, 1, 0, 1, 255, last], "<u2").tobytes()
-        ds.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
-        ds.add_new(f"Segmented{colour}PaletteColorLookupTableData", "OW", segments)
+    ds = palettes(header(GREY, PhotometricInterpretation="PALETTE COLOR"), segmented=True)
     ds.add_new("PixelData", "OB", GREY.tobytes())
 
     made = rendition(save(tmp_path / "object.dcm", ds, EXPLICIT), target)
@@ -339,6 +361,64 @@ def test_a_kept_compressed_image_was_decoded_in_full(tmp_path, target):
     assert bad.error.library_version
 
 
+def test_frames_that_are_coded_in_different_ways_become_alike(tmp_path, target):
+    frames = [jls(COLOUR8), jls(COLOUR8[::-1], planar=True)]
+    source = encapsulated(tmp_path / "object.dcm", COLOUR8, JPEG_LS_LOSSLESS, frames,
+                          NumberOfFrames=2)  # fmt: skip
+
+    rendition(source, target)
+
+    assert np.array_equal(pixels_of(target), np.stack([COLOUR8, COLOUR8[::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frames"),
+    [(JPEG_LS_LOSSLESS, [jls(GREY16), jls(GREY)]), (f"{P}.4.110", [jxl(GREY16), jxl(GREY)])],
+)
+def test_frames_of_different_depth_are_a_stated_failure(tmp_path, target, syntax, frames):
+    source = encapsulated(tmp_path / "object.dcm", GREY16, syntax, frames, NumberOfFrames=2)
+
+    outcome = render(source, target)
+
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.DECODER_ERROR
+    assert "frame 1 has pixels of uint8" in outcome.error.reason
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP])
+def test_a_compressed_segmentation_was_decoded_in_full_too(tmp_path, target, sop_class):
+    whole, cut = j2k(GREY), j2k(GREY)[:-200]
+    good = encapsulated(tmp_path / "a.dcm", GREY, f"{P}.4.90", [whole], SOPClassUID=sop_class)
+    bad = encapsulated(tmp_path / "b.dcm", GREY, f"{P}.4.90", [cut], SOPClassUID=sop_class)
+
+    kept, failed = render(good, target), render(bad, target)
+
+    assert (kept.action, kept.frames) == (Action.KEEP, 1)
+    assert failed.error is not None
+    assert failed.error.code is ErrorCode.TRUNCATED
+
+
+def test_a_mask_that_no_decoder_takes_is_kept_and_said_to_be_unchecked(tmp_path, target):
+    mask = np.packbits(GREY[:32, :40] > 99, axis=1)
+    source = encapsulated(tmp_path / "object.dcm", GREY[:32, :40], f"{P}.5", [rle(mask)],
+                          SOPClassUID=LABEL_MAP, BitsAllocated=1, BitsStored=1)  # fmt: skip
+
+    outcome = render(source, target)
+
+    assert (outcome.action, outcome.frames) == (Action.KEEP, None)
+    assert "not decoded" in outcome.reason
+
+
+@pytest.mark.parametrize("syntax", [f"{P}.8.1", f"{P}.1.98"])
+def test_a_frame_with_more_bytes_than_a_frame_is_a_stated_failure(tmp_path, target, syntax):
+    frame = ALL_BITS[syntax](np.stack([GREY, GREY]))
+
+    outcome = render(encapsulated(tmp_path / "object.dcm", GREY, syntax, [frame]), target)
+
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.UNREADABLE_OBJECT
+
+
 def test_video_is_accounted_for(tmp_path, target):
     source = encapsulated(tmp_path / "object.dcm", GREY, f"{P}.4.102", [b"\0\0\0\1stream"])
 
@@ -369,11 +449,69 @@ def test_a_rendition_that_cannot_be_written_may_be_tried_again(tmp_path):
     assert outcome.error.retryable
 
 
-def test_a_missing_file_is_an_outcome(tmp_path, target):
+def test_a_missing_file_is_not_an_error_of_the_system(tmp_path, target):
     outcome = render(tmp_path / "none.dcm", target)
 
     assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.retryable) == (ErrorCode.FILE_MISSING, False)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, ErrorCode.IO_ERROR),
+        (errno.EROFS, ErrorCode.IO_ERROR),
+        (errno.EACCES, ErrorCode.IO_ERROR),
+        (errno.ESTALE, ErrorCode.IO_ERROR),
+        (errno.EIO, ErrorCode.IO_ERROR),
+        (errno.ENOENT, ErrorCode.IO_ERROR),  # of the rendition's folder
+        (errno.ENOMEM, ErrorCode.LIMIT_EXCEEDED),
+        (errno.EFBIG, ErrorCode.LIMIT_EXCEEDED),
+        (errno.ENAMETOOLONG, ErrorCode.LIMIT_EXCEEDED),
+        (None, ErrorCode.INTERNAL),
+    ],
+)
+def test_only_what_the_system_refuses_is_an_error_of_the_system(
+    tmp_path, target, monkeypatch, number, code
+):
+    def refuse(*_):
+        raise OSError(number, "refused", str(target)) if number else OSError("Nobody^Knows")
+
+    monkeypatch.setattr(transcode, "write_object", refuse)
+
+    outcome = render(native(tmp_path / "object.dcm", SIGNED8), target)
+
+    assert outcome.error is not None
+    assert outcome.error.code is code
+    assert outcome.error.retryable == (code is ErrorCode.IO_ERROR)
+    assert "Nobody" not in outcome.error.reason
+
+
+def test_a_source_that_cannot_be_read_may_be_tried_again(tmp_path, target, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "refused", "object.dcm")
+
+    monkeypatch.setattr(Path, "open", refuse)
+
+    outcome = render(tmp_path / "object.dcm", target)
+
+    assert outcome.error is not None
     assert outcome.error.code is ErrorCode.IO_ERROR
+
+
+def test_a_broken_sequence_is_the_object_s_fault_though_pydicom_raises_an_os_error(
+    tmp_path, target
+):
+    source = native(tmp_path / "object.dcm", SIGNED8)
+    whole = source.read_bytes()
+    at = whole.index(b"\x10\x00\x10\x00PN")
+    broken = b"\x08\x00\x40\x11SQ\0\0\x06\0\0\0" + b"\xfe\xff\x00\xe0\0\0"
+    source.write_bytes(whole[:at] + broken + whole[at:])
+
+    outcome = render(source, target)
+
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.UNREADABLE_OBJECT
 
 
 def test_an_element_that_pydicom_cannot_convert_makes_the_object_unreadable(tmp_path, target):
