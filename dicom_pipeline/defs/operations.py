@@ -32,11 +32,11 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
 
 @dg.op
 def trim_queues(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
-    """Delete old messages that every stage has passed."""
+    """Delete old messages that their stage has passed and nobody waits for."""
     age = timedelta(hours=pipeline.settings().event_log_retention_hours)
     older_than = int((datetime.now(UTC) - age).timestamp() * 1_000_000)
-    with pipeline.event_log() as log:
-        context.add_output_metadata(dict(trim_event_log(log, older_than)))
+    with pipeline.event_log() as log, pipeline.catalog() as catalog:
+        context.add_output_metadata(dict(trim_event_log(log, catalog, older_than)))
 
 
 @dg.op
