@@ -1,7 +1,6 @@
 """One SQL database behind SQLAlchemy: transactions, migrations, and errors in our own terms."""
 
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,25 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
 from dicom_pipeline.migrations import Migration, load_migrations, pending
+from dicom_pipeline.sqlite_access import explained, switch_to_wal
 
 _BUSY_TIMEOUT_MS: Final = 30_000
-_WAL_PAUSE_SECONDS: Final = 0.02
 _READ_ONLY: Final = "read_only"
-_PRIMARY_CODE: Final = 0xFF
-"""The low byte of an extended SQLite result code."""
-
-_SQLITE_TRANSIENT: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
 
 _CREATE_SCHEMA_MIGRATION: Final = """
 CREATE TABLE IF NOT EXISTS schema_migration (
@@ -72,16 +56,16 @@ class SqlDatabase:
         """One transaction that may write; it holds the write lock from its start.
 
         Raises:
-            TransientError: the database is locked, away, or its disk is full.
+            TransientError: the database is locked, away or not migrated, or its disk is full.
             PermanentError: the database refused what it was told.
         """
-        with self._in_our_terms(), self._engine.begin() as connection:
+        with self._in_our_terms(reading=False), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One transaction that sees one state of the database and is refused every write."""
-        with self._in_our_terms(), self._reader.begin() as connection:
+        with self._in_our_terms(reading=True), self._reader.begin() as connection:
             yield connection
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
@@ -112,11 +96,11 @@ class SqlDatabase:
         self._engine.dispose()
 
     @contextmanager
-    def _in_our_terms(self) -> Iterator[None]:
+    def _in_our_terms(self, *, reading: bool) -> Iterator[None]:
         try:
             yield
         except StatementError as error:
-            raise self._error(error.orig or error) from error.orig
+            raise self._error(error.orig or error, reading=reading) from error.orig
         except SQLAlchemyError as error:
             raise PermanentError(f"{self._name}: {type(error).__name__}: {error}") from None
         except (OverflowError, UnicodeEncodeError) as error:
@@ -125,16 +109,10 @@ class SqlDatabase:
                 f"{self._name}: a value does not fit its column ({type(error).__name__})"
             ) from None
 
-    def _error(self, cause: BaseException) -> PipelineError:
-        code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
-        message = f"{self._name}: {cause}"
-        if code == sqlite3.SQLITE_CANTOPEN:
-            message += ": is its folder there and writable? `dicom-pipeline migrate` creates it"
-        if code in _SQLITE_TRANSIENT:
-            return TransientError(message)
-        if "no such table" in str(cause):
-            return PermanentError(f"{message}: run `dicom-pipeline migrate`")
-        return PermanentError(message)
+    def _error(self, cause: BaseException, *, reading: bool) -> PipelineError:
+        if reading and getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
+            return PermanentError(f"{self._name}: {cause}: a query may only read")
+        return explained(cause, self._name) or PermanentError(f"{self._name}: {cause}")
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -142,29 +120,10 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # (SQLAlchemy, "Serializable isolation / Savepoints / Transactional DDL"): see _begin_sqlite.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    _switch_to_wal(connection)
+    switch_to_wal(connection, _BUSY_TIMEOUT_MS / 1000)
     # A run that reports success takes its range off the ledger, so its rows must survive a
     # loss of power: NORMAL would not sync the write-ahead log at commit.
     connection.execute("PRAGMA synchronous = FULL")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Choose the write-ahead log, which the file then keeps.
-
-    Processes that switch a new file at once are told that it is locked without the busy timeout
-    (each holds a lock that another waits for), so the waiting is done here.
-    """
-    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > deadline:
-                raise
-            time.sleep(_WAL_PAUSE_SECONDS)
-        else:
-            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -95,14 +95,14 @@ def test_an_error_tells_no_value(database):
 def test_a_writer_that_fails_halfway_writes_nothing(database):
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE a (b)")
-    with pytest.raises(PermanentError), database.write() as connection:  # noqa: PT012 - all of it
+    with pytest.raises(TransientError), database.write() as connection:  # noqa: PT012 - all of it
         connection.exec_driver_sql("INSERT INTO a VALUES (1)")
         connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
     assert database.query("SELECT * FROM a", {}) == []
 
 
 def test_a_missing_table_names_the_remedy(database):
-    with pytest.raises(PermanentError, match="no such table: study: run `dicom-pipeline migrate`"):
+    with pytest.raises(TransientError, match="no such table: study: run `dicom-pipeline migrate`"):
         database.query("SELECT * FROM study", {})
 
 
@@ -118,6 +118,13 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
     database = SqlDatabase(f"sqlite:///{path}", "warehouse")
     with pytest.raises(PermanentError, match=r"warehouse sqlite:.*: file is not a database"):
         database.query("SELECT 1", {})
+
+
+def test_a_query_that_writes_is_refused_for_good(database):
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE a (b)")
+    with pytest.raises(PermanentError, match="a query may only read"):
+        database.query("INSERT INTO a VALUES (1)", {})
 
 
 def test_a_missing_parameter_is_told(database):

@@ -2,34 +2,16 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dicom_pipeline.errors import (
-    ConfigurationError,
-    PermanentError,
-    PipelineError,
-    TransientError,
-)
+from dicom_pipeline.errors import ConfigurationError, PipelineError
+from dicom_pipeline.sqlite_access import explained, switch_to_wal
 
 BUSY_SECONDS: Final = 30.0
 """How long a call waits for another writer before it raises `TransientError`."""
-
-_TRANSIENT: Final = {
-    sqlite3.SQLITE_BUSY: "another process holds the write lock; look for one that hangs",
-    sqlite3.SQLITE_LOCKED: "another connection holds a lock; look for one that hangs",
-    sqlite3.SQLITE_IOERR: "check the disk and the mount",
-    sqlite3.SQLITE_FULL: "free some space on the disk",
-    sqlite3.SQLITE_CANTOPEN: "check the mount and the folder's permissions",
-    sqlite3.SQLITE_READONLY: "make the file and its folder writable for this user",
-}
-_PERMANENT: Final = {
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away",
-    sqlite3.SQLITE_CORRUPT: "the database is damaged; restore the file from a backup",
-}
 
 
 class SqliteFile:
@@ -139,7 +121,7 @@ class SqliteFile:
 
     def _create(self, schema: Sequence[str], version: int) -> None:
         try:
-            self._switch_to_wal()
+            switch_to_wal(self._connection(), self._busy_seconds)
         except sqlite3.Error as error:
             raise self._explained(error) from error
         with self.reading() as connection:
@@ -157,34 +139,10 @@ class SqliteFile:
                 f"{version}: run the version that wrote it, or a newer one"
             )
 
-    def _switch_to_wal(self) -> None:
-        """SQLite does not wait for its busy timeout when several processes switch a new file."""
-        deadline = time.monotonic() + self._busy_seconds
-        while True:
-            try:
-                self._connection().execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-
     def _explained(self, error: sqlite3.Error) -> PipelineError | sqlite3.Error:
         """The error with file and remedy; a programming error stays as it is."""
-        code = _primary_code(error)
-        if remedy := _TRANSIENT.get(code):
-            return TransientError(f"{self}: {error}: {remedy}")
-        if remedy := _PERMANENT.get(code):
-            return PermanentError(f"{self}: {error}: {remedy}")
-        return error
+        return explained(error, str(self)) or error
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    """The result code without its extension bits."""
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF
