@@ -3,7 +3,7 @@
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -11,6 +11,9 @@ import msgspec
 from dicom_pipeline.imaging.findings import attribute_name
 from dicom_pipeline.imaging.text import person_name
 from dicom_pipeline.imaging.values import BINARY_VRS, DataSet, Scalar, Value
+
+JSON_LIMIT: Final = 4 << 20
+"""Most bytes of one object's JSON."""
 
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
@@ -22,13 +25,37 @@ def dicom_json(dataset: DataSet) -> str:
     """All attributes of `dataset` that it keeps, as JSON text, ordered by tag.
 
     Group lengths and the groups 0000 and 0002 are no part of the model. What `DataSet.value` leaves
-    out (bulk data, long values) is left out here.
+    out (bulk data, long values) is left out here. Of an object with more than `JSON_LIMIT` the
+    largest sequences are left out, and if that is not enough the largest other attributes, each
+    with a finding.
     """
-    return msgspec.json.encode(_attributes(dataset)).decode("utf-8")
+    attributes = _attributes(dataset)
+    encoded = msgspec.json.encode(attributes)
+    if len(encoded) > JSON_LIMIT:
+        for tag in _too_much(attributes, len(encoded)):
+            del attributes[tag]
+            dataset.findings.add(
+                attribute_name(int(tag, 16)), f"tags of more than {JSON_LIMIT} bytes, left out"
+            )
+        encoded = msgspec.json.encode(attributes)
+    return encoded.decode("utf-8")
 
 
-def _attributes(dataset: DataSet) -> dict[str, object]:
-    attributes: dict[str, object] = {}
+def _too_much(attributes: Mapping[str, Mapping[str, object]], size: int) -> Iterator[str]:
+    """The tags to leave out of JSON of ``size`` bytes, until it fits."""
+    sizes = {tag: len(msgspec.json.encode({tag: one})) - 1 for tag, one in attributes.items()}
+    largest_first = sorted(
+        attributes, key=lambda tag: (attributes[tag]["vr"] != "SQ", -sizes[tag], tag)
+    )
+    for tag in largest_first:
+        if size <= JSON_LIMIT:
+            return
+        size -= sizes[tag]
+        yield tag
+
+
+def _attributes(dataset: DataSet) -> dict[str, dict[str, object]]:
+    attributes: dict[str, dict[str, object]] = {}
     for tag in sorted(dataset.elements):
         if tag & 0xFFFF == 0 or tag >> 16 in _LEFT_OUT_GROUPS:
             continue

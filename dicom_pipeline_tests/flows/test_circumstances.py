@@ -10,10 +10,12 @@ from dicom_pipeline.errors import TransientError
 from dicom_pipeline.imaging.outcomes import Action, ConversionError, ErrorCode, Outcome
 from dicom_pipeline.orchestration.range_runs import failures
 from dicom_pipeline.stages import INDEX, RENDITIONS, STORAGE
-from dicom_pipeline.stages.index import Header, Unreachable, read_header
+from dicom_pipeline.stages.index import Header, Indexed, Unreachable, in_parts, read_header
 from dicom_pipeline.stages.renditions import convert
+from dicom_pipeline.stages.skeletons import skeleton
 from dicom_pipeline.workers import TaskFailure
 from dicom_pipeline_tests.datasets import an_image
+from dicom_pipeline_tests.events import an_event
 from dicom_pipeline_tests.flow import open_flow
 from receiver.statuses import Status
 
@@ -238,3 +240,16 @@ def test_a_file_larger_than_a_worker_may_map_is_no_reason_to_try_for_ever(monkey
     monkeypatch.setattr("dicom_pipeline.stages.index.read_tags", too_large)
     with pytest.raises(MemoryError):
         read_header(Header(Path("large.dcm"), None))
+
+
+def test_a_batch_with_large_tags_is_written_in_parts():
+    def some(number, size):
+        return Indexed(skeleton(an_event(trace_id=f"{number}")), "x" * size, readable=True)
+
+    batch = [some(number, size) for number, size in enumerate([5, 5, 1, 10, 3])]
+    assert [[len(one.tags) for one in part] for part in in_parts(batch, 10)] == [
+        [5, 5],
+        [1, 10],
+        [3],
+    ]
+    assert list(in_parts([], 10)) == []

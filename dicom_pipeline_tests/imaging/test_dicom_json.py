@@ -8,8 +8,9 @@ import pydicom
 import pydicom.data
 import pytest
 
+from dicom_pipeline.imaging.dicom_json import JSON_LIMIT
 from dicom_pipeline.imaging.tags import read_tags
-from dicom_pipeline_tests.imaging.encoded import element, write
+from dicom_pipeline_tests.imaging.encoded import element, item, write
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 
@@ -59,6 +60,38 @@ def test_the_json_agrees_with_pydicoms(name):
     expected = dataset.to_json_dict(bulk_data_threshold=10**9)
     found = msgspec.json.decode(read_tags(FILES / name).tags)
     assert normalised(found) == normalised(expected)
+
+
+def a_sequence(keyword, texts):
+    items = b"".join(item(element("CodeMeaning", "LO", b"x" * 64)) for _ in range(texts))
+    return element(keyword, "SQ", items)
+
+
+def test_tags_beyond_the_limit_leave_out_their_largest_sequences(tmp_path):
+    path = write(
+        tmp_path,
+        a_sequence("ProcedureCodeSequence", 10),
+        a_sequence("ReferencedImageSequence", 30_000),
+        a_sequence("SourceImageSequence", 20_000),
+        element("PatientID", "LO", b"P1"),
+    )
+    record = read_tags(path)
+    assert record == read_tags(path)
+    found = msgspec.json.decode(record.tags)
+    assert "00081140" not in found  # the largest; without it the rest fits
+    assert {"00082112", "00081032", "00100020"} <= found.keys()
+    (finding,) = [one for one in record.findings if "left out" in one]
+    assert finding == f"ReferencedImageSequence: tags of more than {JSON_LIMIT} bytes, left out"
+
+
+def test_tags_never_exceed_the_limit_even_without_sequences(tmp_path):
+    creator = element(0x00990010, "LO", b"LARGE")
+    texts = [element(0x00991000 + n, "UT", b"x" * 60_000) for n in range(100)]
+    record = read_tags(write(tmp_path, creator, *texts))
+    found = msgspec.json.decode(record.tags)
+    assert JSON_LIMIT - 60_100 < len(record.tags.encode()) <= JSON_LIMIT
+    assert "0020000D" in found
+    assert "00991063" in found  # of equal ones the first are left out
 
 
 def json_of(folder, *elements):
