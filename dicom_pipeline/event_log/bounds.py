@@ -15,8 +15,7 @@ _GENERATION: Final = ":"
 """No topic id holds it, neither a UUID nor Kafka's URL-safe base 64."""
 
 _WHAT_IS_LEFT: Final = (
-    "stored objects are not published again, so only a backup of the event log that still holds "
-    "these messages brings them back: restore it, then re-execute the run"
+    "to have their objects processed, move their files out of the storage folder and send these"
 )
 
 
@@ -60,7 +59,7 @@ def require_range(
         missing = offsets.end - max(high, offsets.start)
         raise RangeGoneError(
             f"{missing} of {len(offsets)} messages of {offsets} are missing: the log ends at "
-            f"{high}; was it restored from an older copy? If so, {_WHAT_IS_LEFT}"
+            f"{high}; was it restored from an older copy? Then {_WHAT_IS_LEFT}"
         )
 
 
