@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from dicom_pipeline.event_log import EventLog, Message
+from receiver.failures import described
 from receiver.outbox import Entry, Outbox
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Forwarder:
                 self._close_log()
                 logger.warning(
                     "event log is away, will try again",
-                    extra={"error": f"{type(error).__name__}: {error}", "pause_seconds": pause},
+                    extra={"pause_seconds": pause, **described(error)},
                 )
                 self._rest(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)

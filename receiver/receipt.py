@@ -18,6 +18,7 @@ from dicom_pipeline.storage import (
     sync_directory,
     write_new,
 )
+from receiver.failures import described
 from receiver.fields import KeyFields, UnreadableDataSetError, read_fields
 from receiver.part10 import Receipt, digest, encode_head
 from receiver.placement import Content, EventSink, event_for, find_same, finish
@@ -97,11 +98,11 @@ class Receiving:
         except Refusal as refusal:
             logger.warning("object refused", extra={**context, "status": refusal.status.name})
             return refusal.status
-        except (OSError, TransientError):
-            logger.exception("object not stored", extra=context)
+        except (OSError, TransientError) as error:
+            _log_failure("object not stored", error, context)
             return Status.OUT_OF_RESOURCES
-        except Exception:
-            logger.exception("object not stored: internal error", extra=context)
+        except Exception as error:  # noqa: BLE001 - the sender must have an answer
+            _log_failure("object not stored: internal error", error, context)
             return Status.INTERNAL
         logger.info(
             "object received",
@@ -175,6 +176,10 @@ class Receiving:
         # Before the final name can be durable: whatever has one without an event is found here.
         sync_directory(self.incoming)
         return finish(self.root, incoming, content, self._outbox)
+
+
+def _log_failure(message: str, error: Exception, context: dict[str, str]) -> None:
+    logger.error(message, extra={**context, **described(error)})
 
 
 def _fields(request: StoreRequest, character_set: Sequence[str]) -> KeyFields:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dicom_pipeline.errors import PipelineError
+from receiver.failures import described
 from receiver.fields import UnreadableDataSetError, read_fields
 from receiver.part10 import NotPart10Error, Receipt, digest, read_head
 from receiver.placement import Content, EventSink, finish
@@ -61,9 +62,11 @@ def recover(
             )
         except FileNotFoundError:
             continue  # its receipt ended meanwhile
-        except (OSError, PipelineError):
+        except (OSError, PipelineError) as error:
             left += 1
-            logger.exception("object not recovered yet", extra={"trace_id": path.stem})
+            logger.error(  # noqa: TRY400 - a traceback may quote values
+                "object not recovered yet", extra={"trace_id": path.stem, **described(error)}
+            )
         else:
             finished += 1
             logger.info("object recovered", extra={"trace_id": path.stem})

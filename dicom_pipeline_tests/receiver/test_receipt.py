@@ -345,6 +345,16 @@ def test_associations_that_race_for_a_name_lose_nothing(receiving, root, outbox,
     assert any(event.duplicate_of is None for event in outbox.events)
 
 
+@pytest.mark.parametrize("failure", [ValueError("SECRET"), TransientError("disk full")])
+def test_no_log_line_of_a_failure_holds_patient_data(receiving, outbox, caplog, failure):
+    outbox.failure = failure
+    receiving.receive(SENDER, request_for(make_dataset(PatientID="SECRET")))
+    (record,) = caplog.records
+    assert "SECRET" not in caplog.text + str(vars(record))
+    assert type(failure).__name__ in record.error
+    assert "receipt.py" in record.place
+
+
 def test_no_log_line_holds_patient_data(receiving, caplog):
     caplog.set_level("DEBUG")
     dataset = make_dataset(PatientID="SECRET", PatientName="SECRET^NAME", AccessionNumber="SECRET")
