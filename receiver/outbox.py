@@ -12,18 +12,22 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dicom_pipeline.errors import ConfigurationError, TransientError
 from dicom_pipeline.messages import Event, encode
 from dicom_pipeline.storage import make_directories
+from receiver.failures import described
 
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 512
 _BUSY_SECONDS: Final = 10
+_ADD_SECONDS: Final = 60.0
+"""No receipt waits longer for its commit: the sender is told to come again."""
+_LOCK_POLL_SECONDS: Final = 0.05
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,10 +48,16 @@ class OutboxError(TransientError):
     """The outbox could not make an event durable."""
 
 
+class OutboxInUseError(ConfigurationError):
+    """Another process holds the outbox."""
+
+
 class Entry(NamedTuple):
     """An event that waits to be published."""
 
     id: int
+    added_at: float
+    """Seconds since the epoch."""
     topics: tuple[str, ...]
     key: str
     value: bytes
@@ -60,8 +70,17 @@ class Depth(NamedTuple):
     age: float
 
 
+class _Row(NamedTuple):
+    added_at: float
+    topics: str
+    key: str
+    value: bytes
+
+
 class _Add(NamedTuple):
-    event: Event
+    rows: list[_Row]
+    version: int
+    """The clock has come at least this far."""
     done: "Future[None]"
 
 
@@ -75,20 +94,21 @@ _STOP: Final = None
 class Outbox:
     """One receiver process's outbox. `add` may be called from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the outbox.
+    def __init__(self, path: Path, wait_seconds: float = 0) -> None:
+        """Open or create the outbox; ``wait_seconds``: how long another process may still hold it.
 
         Raises:
-            ConfigurationError: another process uses it, or the file cannot be opened.
+            OutboxInUseError: another process uses it.
+            ConfigurationError: the file cannot be opened.
         """
         self.path = path
         make_directories(path.parent)
         self._lock_file = path.with_suffix(".lock").open("w")
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(wait_seconds)
         except OSError as error:
             self._lock_file.close()
-            raise ConfigurationError(
+            raise OutboxInUseError(
                 f"outbox {path} belongs to another running receiver: give this one another "
                 "WORKER_NODE_ID, or stop the other"
             ) from error
@@ -101,10 +121,23 @@ class Outbox:
             raise ConfigurationError(f"outbox {path} cannot be opened: {error}") from error
         self._requests: queue.SimpleQueue[_Add | _Forget | None] = queue.SimpleQueue()
         self._added = threading.Event()
-        self._closed = False
-        self._closing = threading.Lock()
+        self._refusal = ""
+        """Why nothing can be added any more; empty while it can."""
+        self._refusing = threading.Lock()
         self._writer = threading.Thread(target=self._write, name="outbox", daemon=True)
         self._writer.start()
+
+    def _lock(self, wait_seconds: float) -> None:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOCK_POLL_SECONDS)
+            else:
+                return
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -117,14 +150,45 @@ class Outbox:
         """Return once the event is durable.
 
         Raises:
-            OutboxError: it is not: the disk is full or broken, or the outbox is closed.
+            OutboxError: it may not be: the disk is full, broken or too slow, or the outbox takes
+                nothing any more.
         """
+        row = _Row(time.time(), " ".join(event.topics()), event.key, encode(event))
+        self._add([row], event.version)
+
+    def _add(self, rows: list[_Row], version: int) -> None:
         done: Future[None] = Future()
-        with self._closing:
-            if self._closed:
-                raise OutboxError(f"outbox {self.path} is closed")
-            self._requests.put(_Add(event, done))
-        done.result()
+        with self._refusing:
+            if self._refusal:
+                raise OutboxError(f"outbox {self.path} {self._refusal}")
+            self._requests.put(_Add(rows, version, done))
+        try:
+            done.result(_ADD_SECONDS)
+        except TimeoutError as error:
+            raise OutboxError(f"outbox {self.path}: no commit in {_ADD_SECONDS:.0f} s") from error
+
+    def take_over(self, other: "Outbox") -> int:
+        """Move the events of another outbox here, and its clock; returns how many they were.
+
+        Each is durable here before it is deleted there: after a crash some may be in both.
+
+        Raises:
+            OutboxError: some may not have been moved.
+        """
+        version = other.last_version()
+        self._add([], version)
+        moved = after = 0
+        while entries := other.entries(after, _BATCH):
+            self._add(
+                [
+                    _Row(each.added_at, " ".join(each.topics), each.key, each.value)
+                    for each in entries
+                ],
+                version,
+            )
+            moved, after = moved + len(entries), entries[-1].id
+            other.forget(after)
+        return moved
 
     def forget(self, up_to: int) -> None:
         """Delete entries that are published, with the next commit: ids up to ``up_to``."""
@@ -134,11 +198,13 @@ class Outbox:
         """The next entries behind id ``after``, oldest first."""
         with closing(self._connect()) as connection:
             rows = connection.execute(
-                "SELECT id, topics, key, value FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+                "SELECT id, added_at, topics, key, value FROM outbox "
+                "WHERE id > ? ORDER BY id LIMIT ?",
                 (after, limit),
             ).fetchall()
         return [
-            Entry(number, tuple(topics.split()), key, value) for number, topics, key, value in rows
+            Entry(number, added_at, tuple(topics.split()), key, value)
+            for number, added_at, topics, key, value in rows
         ]
 
     def wait(self, seconds: float) -> None:
@@ -166,57 +232,78 @@ class Outbox:
 
     def close(self) -> None:
         """Commit what was added and release the file."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
+        with self._refusing:
+            self._refusal = self._refusal or "is closed"
             self._requests.put(_STOP)
         self._writer.join()
         self._lock_file.close()
 
     def _write(self) -> None:
         """The writer thread: everything that waits goes into one commit."""
-        with closing(self._connection) as connection:
-            stopping = False
-            while not stopping:
-                batch = [self._requests.get()]
-                while len(batch) < _BATCH and not self._requests.empty():
-                    batch.append(self._requests.get())
-                stopping = _STOP in batch
-                self._commit(
-                    connection,
-                    [request for request in batch if isinstance(request, _Add)],
-                    max((each.up_to for each in batch if isinstance(each, _Forget)), default=0),
-                )
+        batch: list[_Add | _Forget | None] = []
+        try:
+            with closing(self._connection) as connection:
+                stopping = False
+                while not stopping:
+                    batch = [self._requests.get()]
+                    while len(batch) < _BATCH and not self._requests.empty():
+                        batch.append(self._requests.get())
+                    stopping = _STOP in batch
+                    self._commit(
+                        connection,
+                        [request for request in batch if isinstance(request, _Add)],
+                        max((each.up_to for each in batch if isinstance(each, _Forget)), default=0),
+                    )
+        except BaseException as error:  # noqa: BLE001 - nobody waits for this thread
+            logger.critical(
+                "outbox writer has ended: every object is refused until the receiver is restarted",
+                extra={"outbox": str(self.path), **described(error)},
+            )
+        finally:
+            self._refuse_all(batch)
+
+    def _refuse_all(self, batch: list[_Add | _Forget | None]) -> None:
+        """Nothing may wait for a commit that does not come."""
+        with self._refusing:
+            self._refusal = self._refusal or "has lost its writer: restart the receiver"
+        while not self._requests.empty():
+            batch.append(self._requests.get())
+        for request in batch:
+            if isinstance(request, _Add) and not request.done.done():
+                request.done.set_exception(OutboxError(f"outbox {self.path} {self._refusal}"))
 
     def _commit(self, connection: sqlite3.Connection, adds: list[_Add], forget: int) -> None:
         try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")  # it failed after the last commit had failed
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "INSERT INTO outbox (added_at, topics, key, value) VALUES (?, ?, ?, ?)",
-                [
-                    (time.time(), " ".join(event.topics()), event.key, encode(event))
-                    for event, _ in adds
-                ],
+                [row for each in adds for row in each.rows],
             )
             if forget:
                 connection.execute("DELETE FROM outbox WHERE id <= ?", (forget,))
             if adds:
                 connection.execute(
                     "UPDATE clock SET last_version = max(last_version, ?)",
-                    (max(event.version for event, _ in adds),),
+                    (max(each.version for each in adds),),
                 )
             connection.execute("COMMIT")
-        except Exception as error:
-            logger.exception("outbox commit failed", extra={"events": len(adds)})
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for _, done in adds:
-                failure = OutboxError(f"outbox {self.path}: {error}")
+        except BaseException as error:
+            for each in adds:
+                failure = OutboxError(f"outbox {self.path}: no commit ({type(error).__name__})")
                 failure.__cause__ = error
-                done.set_exception(failure)
+                each.done.set_exception(failure)
+            logger.error(  # noqa: TRY400 - a traceback may quote values
+                "outbox commit failed", extra={"requests": len(adds), **described(error)}
+            )
+            with suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if not isinstance(error, Exception):
+                raise
             return
-        for _, done in adds:
-            done.set_result(None)
+        for each in adds:
+            each.done.set_result(None)
         if adds:
             self._added.set()

@@ -19,6 +19,8 @@ from dicom_pipeline.messages import ALL_QUEUES
 from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import INCOMING, atomic_file, make_directories
+from receiver.adoption import adopt_orphans
+from receiver.failures import described
 from receiver.forwarder import Forwarder
 from receiver.outbox import Outbox
 from receiver.receipt import Receiving
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LOCK_SECONDS: Final = 2.0
+"""A starting neighbour may hold the outbox for a moment to see whether it is an orphan."""
 _RECOVERY_SECONDS: Final = 60.0
 _FINISH_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 5.0
@@ -66,7 +70,7 @@ class Receiver:
         self._status_file = settings.home / "receiver.json"
 
     def start(self) -> None:
-        """Recover what an earlier process left, then listen.
+        """Recover what earlier processes left, under this name or another, then listen.
 
         Raises:
             ConfigurationError: the peers, the outbox or the address cannot be used.
@@ -77,10 +81,11 @@ class Receiver:
         peers = load_peers(settings.peers)
         quiet_libraries()
         make_directories(settings.storage)
-        self.outbox = Outbox(settings.outbox)
+        self.outbox = Outbox(settings.outbox, _LOCK_SECONDS)
         try:
             incoming = settings.storage / INCOMING / settings.worker_node_id
             recover(settings.storage, incoming, self.outbox)
+            adopt_orphans(settings.storage, self.outbox)
             self.receiving = Receiving(
                 root=settings.storage,
                 worker_node_id=settings.worker_node_id,
@@ -132,8 +137,11 @@ class Receiver:
                     self.outbox,
                     self.receiving.in_flight,
                 )
-            except Exception:
-                logger.exception("recovery pass failed")
+                adopt_orphans(self.settings.storage, self.outbox)
+            except Exception as error:  # noqa: BLE001 - the next pass tries again
+                logger.error(  # noqa: TRY400 - a traceback may quote values
+                    "recovery pass failed", extra=described(error)
+                )
 
     def _write_status(self) -> None:
         status = {

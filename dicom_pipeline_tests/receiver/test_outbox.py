@@ -126,6 +126,90 @@ def test_a_failed_commit_fails_the_receipt_and_not_the_next_one(path, events):
     outbox.close()
 
 
+class FailingConnection:
+    """A connection whose statements fail while their first word is in ``failing``."""
+
+    def __init__(self, connection, failing):
+        self._connection = connection
+        self._failing = failing
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def execute(self, statement, *values):
+        if statement.split()[0] in self._failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *values)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """First words of statements that fail."""
+    failing = set()
+    connect = Outbox._connect
+    monkeypatch.setattr(Outbox, "_connect", lambda self: FailingConnection(connect(self), failing))
+    return failing
+
+
+def add_in_time(outbox, event, seconds=10):
+    """What `add` raised, if it came back at all."""
+    raised = []
+
+    def add():
+        try:
+            outbox.add(event)
+        except Exception as error:  # noqa: BLE001 - told to the test's own thread
+            raised.append(error)
+
+    thread = threading.Thread(target=add, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "add hangs"
+    return raised[0] if raised else None
+
+
+def test_a_disk_that_fails_even_the_rollback_fails_only_its_receipts(path, events, failing):
+    outbox = Outbox(path)
+    failing.update({"COMMIT", "ROLLBACK"})
+    for _ in range(2):
+        assert isinstance(add_in_time(outbox, events[0]), TransientError)
+    failing.clear()
+    assert add_in_time(outbox, events[1]) is None
+    assert [decode_event(entry.value) for entry in outbox.entries(0, 10)] == events[1:2]
+    outbox.close()
+
+
+def test_an_outbox_whose_writer_has_ended_refuses_at_once_and_says_so(
+    path, events, monkeypatch, caplog
+):
+    def die(*_):
+        raise MemoryError
+
+    outbox = Outbox(path)
+    monkeypatch.setattr(Outbox, "_commit", die)
+    for _ in range(2):
+        assert isinstance(add_in_time(outbox, events[0]), TransientError)
+    assert "CRITICAL" in {record.levelname for record in caplog.records}
+    outbox.close()
+    Outbox(path).close()
+
+
+def test_a_commit_that_does_not_come_is_not_waited_for_without_end(path, events, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(Outbox, "_commit", lambda *_: go_on.wait(20))
+    monkeypatch.setattr("receiver.outbox._ADD_SECONDS", 0.1)
+    outbox = Outbox(path)
+    assert isinstance(add_in_time(outbox, events[0]), TransientError)
+    go_on.set()
+    outbox.close()
+
+
+def test_an_outbox_that_is_let_go_soon_is_waited_for(path):
+    outbox = Outbox(path)
+    threading.Timer(0.2, outbox.close).start()
+    Outbox(path, wait_seconds=10).close()
+
+
 def test_a_closed_outbox_takes_nothing(path, events):
     outbox = Outbox(path)
     outbox.close()

@@ -1,0 +1,125 @@
+"""Outboxes of receivers that do not run any more."""
+
+import pytest
+
+from dicom_pipeline.messages import LOG_QUEUE, decode_event
+from dicom_pipeline_tests.receiver.objects import (
+    SENDER,
+    FakeEventLog,
+    FakeOutbox,
+    make_dataset,
+    receiving_into,
+    request_for,
+)
+from receiver.adoption import adopt_orphans
+from receiver.forwarder import Forwarder
+from receiver.outbox import Outbox
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def events(tmp_path):
+    fake = FakeOutbox()
+    receiving = receiving_into(tmp_path / "elsewhere", fake)
+    for _ in range(3):
+        receiving.receive(SENDER, request_for(make_dataset()))
+    return fake.events
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Opens outboxes of one home, and closes them at the end."""
+    outboxes = []
+
+    def open_outbox(name):
+        outboxes.append(Outbox(tmp_path / "outbox" / f"{name}.db"))
+        return outboxes[-1]
+
+    yield open_outbox
+    for outbox in outboxes:
+        outbox.close()
+
+
+def waiting(outbox):
+    return [decode_event(entry.value) for entry in outbox.entries(0, 100)]
+
+
+def test_events_that_a_receiver_of_another_name_left_go_to_the_event_log(root, opened, events):
+    orphan = opened("container-1")
+    for event in events:
+        orphan.add(event)
+    orphan.close()
+    log, mine = FakeEventLog(), opened("container-2")
+    adopt_orphans(root, mine)
+    forwarder = Forwarder(mine, lambda: log)
+    forwarder.start()
+    forwarder.stop(10)
+    assert log.events(LOG_QUEUE) == events
+    assert opened("container-1").depth().events == 0
+
+
+def test_the_clock_goes_on_from_the_adopted_one(root, opened, events):
+    orphan = opened("container-1")
+    for event in events:
+        orphan.add(event)
+    orphan.forget(1 << 40)
+    orphan.close()
+    mine = opened("container-2")
+    adopt_orphans(root, mine)
+    assert mine.last_version() == max(event.version for event in events)
+
+
+def test_receipts_that_it_did_not_end_are_ended(root, opened, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    request = request_for(make_dataset())
+    opened("node").close()
+    receiving = receiving_into(root, FakeOutbox())  # of the node "node"
+    with monkeypatch.context() as patch:
+        patch.setattr("receiver.placement.link_new", killed)
+        with pytest.raises(Killed):
+            receiving.receive(SENDER, request)
+    mine = opened("container-2")
+    adopt_orphans(root, mine)
+    (event,) = waiting(mine)
+    assert event.worker_node_id == "node"
+    assert (root / event.file_path).read_bytes().endswith(request.data_set)
+    assert list(receiving.incoming.iterdir()) == []
+
+
+def test_the_outbox_of_a_living_receiver_is_left_alone(root, opened, events):
+    living = opened("living")
+    living.add(events[0])
+    mine = opened("mine")
+    adopt_orphans(root, mine)
+    assert waiting(mine) == []
+    assert waiting(living) == events[:1]
+
+
+def test_a_broken_orphan_is_logged_and_does_not_keep_the_others(root, opened, events, caplog):
+    orphan = opened("b")
+    orphan.add(events[0])
+    orphan.close()
+    (orphan.path.parent / "a.db").write_bytes(b"no database" * 100)
+    mine = opened("mine")
+    adopt_orphans(root, mine)
+    assert waiting(mine) == events[:1]
+    assert [record.outbox for record in caplog.records if record.levelname == "ERROR"] == ["a.db"]
+
+
+def test_adopting_twice_moves_nothing_twice(root, opened, events):
+    orphan = opened("container-1")
+    orphan.add(events[0])
+    orphan.close()
+    mine = opened("container-2")
+    adopt_orphans(root, mine)
+    adopt_orphans(root, mine)
+    assert waiting(mine) == events[:1]
