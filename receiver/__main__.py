@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.logs import set_up_logging
 from dicom_pipeline.settings import Settings
+from dicom_pipeline.storage import keep_private
+from receiver.failures import described
 from receiver.server import Receiver
 
 logger = logging.getLogger("receiver")
@@ -25,6 +27,7 @@ def main() -> None:
 
 def run() -> int:
     """Run until a signal asks to stop; returns the exit status."""
+    keep_private()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -42,8 +45,8 @@ def run() -> int:
     except ConfigurationError as error:
         logger.error("%s", error)  # noqa: TRY400 - the message says it all
         return 2
-    except Exception:
-        logger.exception("receiver failed")
+    except Exception as error:  # noqa: BLE001 - told by the exit status
+        logger.critical("receiver failed", extra=described(error))
         return 1
     return 0
 

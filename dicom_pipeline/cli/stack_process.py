@@ -54,7 +54,8 @@ class StackProcess:
 
     def start(self) -> None:
         """Start the group, without waiting for it. It ends with the thread that calls this."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "up"],

@@ -170,6 +170,34 @@ def test_without_an_event_log_objects_are_taken_all_the_same(tmp_path):
             time.sleep(0.2)
 
 
+def test_events_are_published_by_the_next_receiver_even_under_another_name(tmp_path):
+    blocker = tmp_path / "events.db"
+    blocker.mkdir()
+    with process(tmp_path, WORKER_NODE_ID="container-1") as receiver:
+        with associated(receiver.port) as association:
+            acknowledged = send(association, 2)
+        assert len(acknowledged) == 2
+        receiver.kill()
+        receiver.wait()
+    blocker.rmdir()
+    with process(tmp_path, WORKER_NODE_ID="container-2") as receiver:
+        receiver.send_signal(signal.SIGTERM)
+        assert receiver.wait(30) == 0
+    for topic in FAN_OUT:
+        assert [event.sop_uid for event in published(tmp_path, topic)] == acknowledged
+
+
+def test_nobody_else_may_read_what_the_receiver_writes(tmp_path):
+    with process(tmp_path) as receiver:
+        with associated(receiver.port) as association:
+            assert send(association)
+        receiver.send_signal(signal.SIGTERM)
+        assert receiver.wait(30) == 0
+    written = set(tmp_path.rglob("*")) - {tmp_path / "log.txt"}  # this one is the test's
+    assert any(path.suffix == ".dcm" for path in written)
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
 def test_a_second_receiver_with_the_same_name_is_told_so(tmp_path):
     with process(tmp_path):
         second = run_to_exit(tmp_path)
