@@ -84,7 +84,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     phase: Phase = 0
     """0 for the receipt itself; for a stage's later word see `phase_of`."""
     attempt: Attempt = 0
-    """0 for the first conversion; each backfill counts up."""
+    """0 as received; greater when the event is published again for another conversion."""
     digest: str
     """SHA-256 (hex) of the transfer syntax UID and the data set bytes, without group 0002."""
     file_name: str

@@ -28,8 +28,8 @@ CREATE TABLE dicom_object_meta (
     source_ae           TEXT,                        -- AE title of the sender
     row_version         INTEGER NOT NULL,            -- a smaller one never overwrites a greater
     version             INTEGER NOT NULL,            -- µs since the epoch, never goes back
-    phase               INTEGER NOT NULL,            -- 0: the receipt, each later word counts up
-    attempt             INTEGER NOT NULL,            -- 0: first conversion, each backfill counts up
+    phase               INTEGER NOT NULL,            -- 0: the receipt; later words are greater
+    attempt             INTEGER NOT NULL,            -- 0: the event as received
     digest              TEXT,                        -- SHA-256 of syntax and data set
     file_name           TEXT,                        -- last part of file_path
     sop_class_uid       TEXT,                        -- SOPClassUID

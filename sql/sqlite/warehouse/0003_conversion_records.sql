@@ -1,5 +1,6 @@
--- One row per receipt whose object could not be shown: why, with which library, and whether a backfill
--- may help. A backfill that succeeds turns the row into `recovered`. Written by the rendition stage.
+-- One row per receipt whose object could not be shown: why, with which library, and whether another
+-- run may help. A conversion that then succeeds turns the row into `recovered`. Written by the
+-- rendition stage.
 CREATE TABLE dicom_conversion_record (
     tenant_id           TEXT    NOT NULL, -- which customer: part of every key
     trace_id            TEXT    NOT NULL, -- receipt that wrote this row
@@ -15,7 +16,7 @@ CREATE TABLE dicom_conversion_record (
     library             TEXT,             -- the codec library that failed, if one did
     library_version     TEXT,
     retryable           INTEGER,          -- 1: another attempt may help
-    attempt             INTEGER NOT NULL, -- 0: first conversion, each backfill counts up
+    attempt             INTEGER NOT NULL, -- 0: the event as received
     state               TEXT    NOT NULL, -- failed or recovered
     created_time        TEXT,             -- when it was received, UTC, ISO 8601 with µs
     PRIMARY KEY (tenant_id, trace_id, stage),
