@@ -8,7 +8,7 @@ import pytest
 from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.flow import open_flow
 from dicom_pipeline_tests.hostile import REFUSED, all_cases
-from dicom_pipeline_tests.receiver.test_wire import associated, send
+from dicom_pipeline_tests.receiver.scu import associated, send
 from receiver.server import Receiver
 from receiver.statuses import Status
 

@@ -9,8 +9,7 @@ from io import BytesIO
 
 import pydicom.config
 import pytest
-from pydicom.uid import UID
-from pynetdicom import AE, _config
+from pynetdicom import _config
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import (
     BasicTextSRStorage,
@@ -36,6 +35,7 @@ from dicom_pipeline_tests.receiver.objects import (
     make_dataset,
     new_uid,
 )
+from dicom_pipeline_tests.receiver.scu import associated, send, send_dataset
 from receiver.part10 import read_head
 from receiver.server import Receiver
 from receiver.statuses import Status
@@ -81,45 +81,6 @@ def running(tmp_path, peers="", **options):
         yield receiver
     finally:
         receiver.stop()
-
-
-@contextmanager
-def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DICOM_PIPELINE"):
-    """An association as the requestor."""
-    entity = AE(ae_title=calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    for abstract, syntaxes in contexts:
-        entity.add_requested_context(abstract, syntaxes)
-    association = entity.associate("127.0.0.1", receiver.port, ae_title=called)
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
-
-
-def send(association, data_set, uid, sop_class=CT, context=0):
-    """One C-STORE with any bytes and any UIDs; returns status and comment."""
-    association._reactor_checkpoint.clear()
-    while not association._is_paused:
-        pass
-    request = C_STORE()
-    request.MessageID = 1
-    request._affected_sop_class_uid = UID(sop_class)
-    request._affected_sop_instance_uid = UID(uid)
-    request.Priority = 2
-    request.DataSet = BytesIO(data_set)
-    context_id = association.accepted_contexts[context].context_id
-    association.dimse.send_msg(request, context_id)
-    _, response = association.dimse.get_msg(block=True)
-    association._reactor_checkpoint.set()
-    assert response is not None, "no answer"
-    return response.Status, response.ErrorComment or ""
-
-
-def send_dataset(association, dataset, syntax=EXPLICIT, **options):
-    uid = str(dataset.SOPInstanceUID)
-    return send(association, encode_dataset(dataset, syntax), uid, **options)
 
 
 def stored(receiver):
