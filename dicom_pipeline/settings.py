@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Largest PDU that the receiver accepts."""
     receiver_network_timeout_seconds: float = Field(default=60, gt=0)
     """An association without a word for this long is aborted."""
+    receiver_max_object_bytes: Positive = 4 << 30
+    """A larger object aborts its association; each is held in memory while it is received."""
     receiver_min_free_bytes: int = Field(default=1 << 30, ge=0)
     """Below this free space on the storage root new objects are refused with A700."""
     receiver_private_transfer_syntaxes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, _config, build_contex
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -69,6 +70,8 @@ class StorageProvider:
         self._receiving = receiving
         self._senders: WeakKeyDictionary[Association, Sender] = WeakKeyDictionary()
         self._busy: set[Association] = set()
+        self._received: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
+        """Bytes of each association's unfinished message."""
         self._server: Any = None
 
     def start(self) -> int:
@@ -92,6 +95,7 @@ class StorageProvider:
             contexts=[build_context(Verification)],
             evt_handlers=[
                 (evt.EVT_REQUESTED, self._on_requested),
+                (evt.EVT_PDU_RECV, self._on_pdu),
                 (evt.EVT_DIMSE_RECV, self._on_message),
                 (evt.EVT_DIMSE_SENT, self._on_sent),
                 (evt.EVT_C_STORE, self._on_store),
@@ -153,8 +157,30 @@ class StorageProvider:
         self._senders[association] = sender
         logger.info("association requested", extra=sender._asdict())
 
+    def _on_pdu(self, event: evt.Event) -> None:
+        """Abort when a message grows too large: pynetdicom keeps it in memory until its end."""
+        association, pdu = event.assoc, event.pdu
+        if not isinstance(pdu, P_DATA_TF):
+            return
+        received = self._received.get(association, 0) + sum(
+            len(item.presentation_data_value or b"") for item in pdu.presentation_data_value_items
+        )
+        self._received[association] = received
+        sender = self._senders.get(association)
+        if received > self._settings.receiver_max_object_bytes and sender is not None:
+            logger.error(
+                "association aborted: its object is larger than RECEIVER_MAX_OBJECT_BYTES",
+                extra={
+                    "association": sender.association,
+                    "calling_ae": sender.calling_ae,
+                    "bytes": received,
+                },
+            )
+            association.abort()  # also ends `sender`: what came in full is not stored
+
     def _on_message(self, event: evt.Event) -> None:
         """Answer a C-STORE without an instance UID: pynetdicom would only drop it."""
+        self._received[event.assoc] = 0
         message = event.message
         if not isinstance(message, C_STORE_RQ) or message.context_id is None:
             return

@@ -4,12 +4,14 @@ import json
 import logging
 import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import pydicom.config
 import pytest
 from pynetdicom import _config
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import (
     BasicTextSRStorage,
@@ -86,6 +88,13 @@ def running(tmp_path, peers="", **options):
 def stored(receiver):
     root = receiver.settings.storage
     return sorted(root.rglob("*.dcm"))
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 def events_after_stop(receiver):
@@ -326,6 +335,51 @@ def test_a_sender_who_hangs_up_within_an_object_leaves_nothing(tmp_path):
             association.abort()
             connection.close()
         assert stored(receiver) == []
+
+
+def send_without_end(association, data_set):
+    """A data set whose last fragment never comes; returns how many bytes were taken."""
+    connection = association.dul.socket.socket
+    context_id = association.accepted_contexts[0].context_id
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CT, "1.2.3"
+    request.DataSet = BytesIO(data_set[:2])
+    message = C_STORE_RQ()
+    message.primitive_to_message(request)
+    command = next(iter(message.encode_msg(context_id, 16382))).presentation_data_value_list[0][1]
+    sent = 0
+    try:
+        for fragment in (command, *[b"\0" + data_set] * 200):
+            item = (len(fragment) + 1).to_bytes(4, "big") + bytes([context_id]) + fragment
+            connection.sendall(b"\4\0" + len(item).to_bytes(4, "big") + item)
+            sent += len(fragment)
+    except OSError:
+        return sent
+    return sent
+
+
+def test_an_object_that_grows_beyond_the_limit_ends_its_association(tmp_path):
+    limit = 1 << 20
+    with running(tmp_path, receiver_max_object_bytes=limit) as receiver:
+        with associated(receiver) as good, associated(receiver) as association:
+            send_without_end(association, b"\0" * 100_000)
+            wait_until(lambda: len(receiver._provider.associations()) == 1)
+            assert not association.is_established
+            assert send_dataset(good, make_dataset()) == (0, "")
+            assert send_dataset(good, make_dataset(PixelData=b"\0" * (limit - 2000))) == (0, "")
+        assert len(stored(receiver)) == 2
+
+
+def test_a_whole_object_beyond_the_limit_is_not_stored(tmp_path):
+    with running(tmp_path, receiver_max_object_bytes=1 << 20) as receiver:
+        with associated(receiver) as association:
+            dataset = make_dataset(PixelData=b"\0" * (1 << 20))
+            with suppress(AssertionError):  # no answer
+                assert send_dataset(association, dataset) != (0, "")
+            wait_until(lambda: not receiver._provider.associations())
+        assert stored(receiver) == []
+    assert events_after_stop(receiver) == []
 
 
 def test_the_status_file_tells_where_the_receiver_listens(tmp_path):
