@@ -62,3 +62,20 @@ def test_a_chinese_name_gives_the_same_rows_in_every_encoding(tmp_path, encoding
     assert patient["patient_name_alphabetic"] == "Wang^XiaoDong"
     assert patient["patient_name_ideographic"] == "王^小东"
     assert not patient["patient_name_phonetic"]
+
+
+def test_the_character_set_of_a_peer_of_another_network_is_not_used(tmp_path):
+    peers = {
+        "peer": [
+            {"networks": ["10.0.0.0/8"], "calling_ae": MISLABELLED, "character_set": ["GBK"]},
+            {},
+        ]
+    }
+    ds = an_image(1)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.PatientName = NAME
+    with open_flow(tmp_path / "home", Peers.model_validate(peers)) as flow:
+        assert flow.receive_dataset(ds, tmp_path, MISLABELLED) is Status.SUCCESS
+        flow.run_all()
+        (patient,) = flow.catalog.query("SELECT patient_name_ideographic FROM patient")
+    assert patient["patient_name_ideographic"] == "王^小东"
