@@ -1,11 +1,12 @@
 """The data set of a rendition: the original's elements, consistent with the new pixels."""
 
+from io import BufferedIOBase, BytesIO
 from typing import BinaryIO, Final
 
 from pydicom import dcmwrite
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.encaps import encapsulate_buffer, encapsulate_extended_buffer
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
@@ -122,13 +123,15 @@ def _put_pixels(copy: Dataset, encoded: EncodedFrames) -> None:
         else:
             copy.add_new("PixelData", "OB" if encoded.dtype.itemsize == 1 else "OW", value)
         return
+    # Buffers are written one by one: joining the frames would take their size twice over.
+    buffers: list[BufferedIOBase] = [BytesIO(frame) for frame in encoded.frames]
     if sum(len(frame) + 9 for frame in encoded.frames) > _LARGEST_BASIC_OFFSET:
-        value, offsets, lengths = encapsulate_extended(encoded.frames)
+        fragments, offsets, lengths = encapsulate_extended_buffer(buffers)
         copy.ExtendedOffsetTable = offsets
         copy.ExtendedOffsetTableLengths = lengths
     else:
-        value = encapsulate(encoded.frames, has_bot=True)
-    element = DataElement("PixelData", "OB", value)
+        fragments = encapsulate_buffer(buffers, has_bot=True)
+    element = DataElement("PixelData", "OB", fragments)
     element.is_undefined_length = True
     copy[element.tag] = element
 

@@ -174,7 +174,9 @@ def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome
     )
     count = len(encoded.frames)
     copy = display_copy(decision, source, image, encoded)
-    encoded.frames.clear()  # the copy has them; an object may be as large as half the memory
+    # What the copy holds is not held a second time: an object may be as large as half the memory.
+    encoded.frames.clear()
+    del source.dataset[str(source.pixel_keyword)]
     with atomic_file(target) as file:
         write_object(file, copy, encoded.syntax_uid)
         file.flush()

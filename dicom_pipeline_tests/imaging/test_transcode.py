@@ -1,4 +1,5 @@
 import errno
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,29 @@ def test_a_multi_frame_rendition_has_a_fragment_a_frame_and_their_offsets(tmp_pa
     fragments = pydicom.encaps.parse_fragments(ds.PixelData)
     assert fragments[0] == 3 + 1  # and the offset table
     assert pydicom.encaps.parse_basic_offsets(ds.PixelData) != []
+    assert np.array_equal(pixels_of(target), frames)
+
+
+def test_the_pixels_are_held_about_twice_at_most(tmp_path, target):
+    frames = np.random.default_rng(1).integers(-128, 128, (48, 256, 256), dtype="i1")
+    source = native(tmp_path / "object.dcm", frames, NumberOfFrames=48)
+
+    tracemalloc.start()
+    outcome = render(source, target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert outcome.action is Action.TRANSCODE
+    assert peak < 2.8 * frames.nbytes
+
+
+def test_a_rendition_beyond_4_gb_has_an_extended_offset_table(tmp_path, target, monkeypatch):
+    monkeypatch.setattr("dicom_pipeline.imaging.display_copy._LARGEST_BASIC_OFFSET", 100)
+    frames = np.stack([SIGNED8, SIGNED8[::-1]])
+
+    made = rendition(native(tmp_path / "object.dcm", frames, NumberOfFrames=2), target)
+
+    assert len(made.ExtendedOffsetTable) == 2 * 8
     assert np.array_equal(pixels_of(target), frames)
 
 
