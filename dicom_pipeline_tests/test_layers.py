@@ -14,6 +14,7 @@ DEFS = sorted((PACKAGE / "defs").glob("*.py"))
 
 MAY_BE_IMPORTED_BY_DEFS = {
     "collections",
+    "contextlib",
     "dagster",
     "datetime",
     "dicom_pipeline",

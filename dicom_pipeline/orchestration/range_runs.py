@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from dicom_pipeline.catalog import Catalog
+from dicom_pipeline.clock import wall_clock_us
 from dicom_pipeline.errors import PermanentError, TransientError
 from dicom_pipeline.event_log import EventLog
 from dicom_pipeline.messages import OffsetRange
@@ -89,16 +90,22 @@ def range_checks(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 
 @contextmanager
-def _classified(context: dg.AssetExecutionContext) -> Iterator[None]:
+def classified(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Tell the ledger, by a tag of the run, whether its failure is worth another attempt."""
+    _tag_failure(context, "")  # a re-executed run inherits its parent's tags
     try:
         yield
     except TransientError as error:
-        context.instance.add_run_tags(context.run.run_id, {FAILURE_TAG: TRANSIENT})
+        _tag_failure(context, TRANSIENT)
         raise dg.Failure(str(error), allow_retries=False) from error
     except PermanentError as error:
-        context.instance.add_run_tags(context.run.run_id, {FAILURE_TAG: PERMANENT})
+        _tag_failure(context, PERMANENT)
         raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _tag_failure(context: dg.AssetExecutionContext, cause: str) -> None:
+    if context.run.tags.get(FAILURE_TAG, "") != cause:
+        context.instance.add_run_tags(context.run.run_id, {FAILURE_TAG: cause})
 
 
 def work_on_range(
@@ -113,9 +120,8 @@ def work_on_range(
     def labelled(batch: Sequence[Received]) -> StageResult:
         return handle(batch, batch_label(offsets, batch))
 
-    with _classified(context):
-        report = process_range(log, offsets, labelled)
-        catalog.recovered(offsets)
+    report = process_range(log, offsets, labelled)
+    catalog.recovered(offsets)
     context.log.info("%s: %s", offsets, report.counts)
     return report
 
@@ -127,10 +133,15 @@ def batch_label(offsets: OffsetRange, batch: Sequence[Received]) -> str:
 
 
 def range_results(
-    offsets: OffsetRange, report: RangeReport, main: dg.AssetKey, *others: dg.AssetKey
+    offsets: OffsetRange, report: RangeReport, behind: int, keys: Sequence[dg.AssetKey]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """What Dagster shows of the range: the same metadata for each table that it fed."""
-    metadata = range_metadata(offsets, report)
+    """What Dagster shows of the range: the same metadata for each table that it fed.
+
+    ``behind``: messages of the partition that stand behind the range. The checks belong to the
+    first of ``keys``.
+    """
+    metadata = range_metadata(offsets, report, behind)
+    main, *others = keys
     yield dg.MaterializeResult(
         asset_key=main, metadata=metadata, check_results=_check_results(offsets, report)
     )
@@ -138,14 +149,19 @@ def range_results(
         yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
 
-def range_metadata(offsets: OffsetRange, report: RangeReport) -> Mapping[str, str | int | float]:
+def range_metadata(
+    offsets: OffsetRange, report: RangeReport, behind: int
+) -> Mapping[str, str | int | float]:
     """Counts and identifiers only: no patient data goes into Dagster's database."""
+    oldest = report.first_timestamp or wall_clock_us()
     return {
         "range": str(offsets),
         "messages": report.messages,
         "objects": report.objects,
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
+        "lag_messages": behind,
+        "lag_seconds": round(max(0, wall_clock_us() - oldest) / 1_000_000, 3),
         "dead_letters": sum(report.dead_letters.values()),
         **report.counts,
     }
