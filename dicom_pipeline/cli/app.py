@@ -3,6 +3,7 @@
 import typer
 
 from dicom_pipeline.cli.commands import demo, doctor, inspect, migrate, send, status, up
+from dicom_pipeline.storage import keep_private
 
 app = typer.Typer(
     name="dicom-pipeline",
@@ -17,5 +18,6 @@ for module in (up, demo, send, status, inspect, migrate, doctor):
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What it writes is this user's alone."""
+    keep_private()
     app()

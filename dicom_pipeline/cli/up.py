@@ -17,7 +17,7 @@ from dicom_pipeline.cli.stack_info import StackInfo, addresses, exclusive, info_
 from dicom_pipeline.errors import PipelineError
 from dicom_pipeline.process_tree import run_kept
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.storage import atomic_file, keep_private
+from dicom_pipeline.storage import atomic_file
 from dicom_pipeline.supervisor import STEP_SECONDS, Supervisor
 
 START_SECONDS: Final = 120
@@ -26,7 +26,6 @@ START_SECONDS: Final = 120
 
 def run_up(settings: Settings) -> int:
     """The command `up`: returns when it was stopped."""
-    keep_private()
     with exclusive(settings.home):
         return run_kept(lambda: run(lambda: supervise(settings)))
 

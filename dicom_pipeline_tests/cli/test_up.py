@@ -44,6 +44,12 @@ def test_every_part_runs_and_answers(stack):
     assert ui_answers("127.0.0.1", int(info.ui.rsplit(":", 1)[1]))
 
 
+def test_nobody_else_may_read_what_the_group_writes(stack):
+    written = list(stack.settings.home.iterdir())
+    assert {"catalog.db", "events.db", "receiver.json", "logs"} <= {path.name for path in written}
+    assert [path.name for path in written if path.stat().st_mode & 0o077] == []
+
+
 def test_a_second_group_on_the_same_home_is_refused_and_told_who_is_there(stack):
     done = subprocess.run(
         [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "up"],
