@@ -2,7 +2,7 @@
 
 The only place where transfer syntaxes are listed: those of PS3.6 Annex A with the retired ones, and
 GE's private one, which is found in archives. Imports nothing heavy: the receiver derives from it
-which syntaxes it accepts.
+which syntaxes it accepts and, from family, viewer and loss, in which order it prefers them.
 """
 
 from enum import StrEnum
