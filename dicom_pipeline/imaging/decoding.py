@@ -4,7 +4,8 @@ A decoder that fills up a truncated stream with grey would call a damaged image 
 JPEG lossless and JPEG-LS are checked by GDCM, which refuses truncated streams; JPEG 2000 and HTJ2K
 are decoded by OpenJPEG in its strict mode; JPEG XL by libjxl. What GDCM has no decoder for (12-bit
 and arithmetic JPEG) must at least have its end marker. No decoder here notices a DCT scan that was
-cut short and closed with an end marker again: libjpeg fills it up and only prints a warning.
+cut short and closed with an end marker again: libjpeg fills it up, and its warning is lost on the
+way.
 """
 
 import resource

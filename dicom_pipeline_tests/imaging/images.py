@@ -1,7 +1,7 @@
 """Small objects made for tests: any pixels, in any transfer syntax, with any attributes."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +190,21 @@ def rle(pixels: np.ndarray) -> bytes:
             bits_allocated=pixels.dtype.itemsize * 8,
         )
     )
+
+
+ALL_BITS: dict[str, Callable[[np.ndarray], bytes]] = {
+    f"{P}.5": rle,
+    f"{P}.8.1": deflated,
+    f"{P}.1.98": lambda cells: cells.tobytes(),
+}
+"""How a frame is coded in the compressed syntaxes that keep the bits around the pixel's value."""
+
+
+def raw_pixel_data(
+    path: Path, pixels: np.ndarray, value: bytes, declared: int, **attributes: Any
+) -> Path:
+    """An object whose pixel data declares another length than it has."""
+    save(path, header(pixels, **attributes), EXPLICIT)
+    element = b"\xe0\x7f\x10\x00OW\0\0" + declared.to_bytes(4, "little") + value
+    path.write_bytes(path.read_bytes() + element)
+    return path

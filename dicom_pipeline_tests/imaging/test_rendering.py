@@ -11,6 +11,7 @@ from dicom_pipeline.imaging.rendering import LEFT_TO_THEIR_LOADERS, decide
 from dicom_pipeline.imaging.rules import IMAGE_RULES
 from dicom_pipeline.imaging.transfer_syntaxes import TRANSFER_SYNTAXES, Family
 from dicom_pipeline_tests.imaging.images import (
+    ALL_BITS,
     BIG_ENDIAN,
     EXPLICIT,
     IMPLICIT,
@@ -86,11 +87,6 @@ def subsampled(path: Path) -> Path:
     ds.add_new("PixelData", "OB", COLOUR[..., :2].tobytes())
     return save(path, ds, EXPLICIT)
 
-
-ALL_BITS: dict[str, Callable[[np.ndarray], bytes]] = {
-    f"{P}.5": rle, f"{P}.8.1": deflated, f"{P}.1.98": lambda cells: cells.tobytes(),
-}  # fmt: skip
-"""How a frame is coded in the compressed syntaxes that keep the bits around the pixel's value."""
 
 TRANSCODED: list[tuple[str, Maker]] = [
     ("container", without_file_meta),
