@@ -26,7 +26,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
         context.dagster_run.job_name,
         tags.get(RANGE_TAG, "none"),
         tags.get(ATTEMPT_TAG, "none"),
-        tags.get(FAILURE_TAG, "cause unknown"),
+        tags.get(FAILURE_TAG) or "cause unknown",
     )
 
 

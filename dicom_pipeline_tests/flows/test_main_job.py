@@ -22,7 +22,7 @@ FILES = [
     "JPEG-lossy.dcm",
     "SC_rgb_rle.dcm",
     "reportsi.dcm",
-    "chrH31.dcm",
+    "waveform_ecg.dcm",
 ]
 CATCH_UP_SECONDS = 240
 
