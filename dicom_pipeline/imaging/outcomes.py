@@ -22,7 +22,7 @@ class Action(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Why an object cannot be shown. Stable: failure tables and backfills select by it."""
+    """Why an object cannot be shown. Stable: people and programs select by it."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED_SYNTAX = "unsupported_syntax"

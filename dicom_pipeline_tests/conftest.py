@@ -1,0 +1,17 @@
+"""Where every service must be there, a test that was skipped has failed."""
+
+import os
+
+import pytest
+
+REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if REQUIRED and report.skipped:
+        _, _, reason = report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: {reason}, and REQUIRE_SERVICES=1 allows no skip"
+    return report
