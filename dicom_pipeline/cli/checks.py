@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from dicom_pipeline.cli.exits import FAILED, OK
 from dicom_pipeline.cli.network import port_is_free
+from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.errors import PipelineError
 from dicom_pipeline.migrations import load_migrations, pending
 from dicom_pipeline.peers import load_peers
@@ -240,5 +240,5 @@ def run_doctor(settings: Settings, *, as_json: bool) -> int:
         for one in done:
             verdict = f"[{colours[one.verdict]}]{one.verdict}[/]"
             table.add_row(one.name, verdict, one.found, one.remedy)
-        Console().print(table)
+        screen().print(table)
     return FAILED if any(one.verdict is Verdict.FAIL for one in done) else OK

@@ -3,11 +3,11 @@
 from typing import Final, NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.exits import FAILED, OK
+from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import open_warehouse
 
@@ -141,7 +141,7 @@ def inspect(settings: Settings, uid: str, *, patient: bool) -> list[Finding]:
 
 def run_inspect(settings: Settings, uid: str, *, patient: bool, as_json: bool) -> int:
     """The command `inspect`."""
-    console = Console()
+    console = screen()
     found = inspect(settings, uid, patient=patient)
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())  # noqa: T201
@@ -165,7 +165,8 @@ def _table(title: str, rows: Rows) -> Table:
         for row in rows:
             table.add_row(*(_text(value) for value in row.values()))
         return table
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table("name", Column("value", overflow="fold"), title=title, title_justify="left")
+    table.show_header = False
     for row in rows:
         for name, value in row.items():
             if value not in {None, ""}:

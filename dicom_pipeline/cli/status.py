@@ -4,13 +4,13 @@ import os
 from typing import Final
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from dicom_pipeline.catalog import AbandonedRange, Catalog, open_catalog
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.progress import outbox_depth
+from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.lag import queue_figures
 from dicom_pipeline.messages import DEAD_LETTER_QUEUE
@@ -177,7 +177,7 @@ def _alive(pid: int) -> bool:
 def run_status(settings: Settings, *, as_json: bool) -> int:
     """The command `status`."""
     status = read_status(settings)
-    console = Console()
+    console = screen()
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(status)).decode())  # noqa: T201
         return OK

@@ -14,6 +14,7 @@ from rich.status import Status as Spinner
 from dicom_pipeline.cli.exits import INCOMPLETE, OK
 from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.progress import messages_left
+from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.cli.sending import Answer, Destination, Outgoing, read_outgoing, send_files
 from dicom_pipeline.cli.stack import receiver_file
 from dicom_pipeline.cli.stack_info import StackInfo
@@ -32,8 +33,6 @@ EXIT_VARIABLE: Final = "DEMO_EXIT"
 CALLING: Final = "DEMO"
 _START_SECONDS: Final = 120
 _LOOK_SECONDS: Final = 1.0
-_WIDTH: Final = 120
-"""Columns of the tables where there is no terminal to ask."""
 
 
 def run_demo(
@@ -45,7 +44,7 @@ def run_demo(
     json_file: Path | None,
 ) -> int:
     """The command `demo`, with a group that was started and that the caller stops."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console = screen()
     stays = sys.stdout.isatty() and os.environ.get(EXIT_VARIABLE) != "1"
     result, info = _demonstrate(settings, group, console, slices, time_limit)
     console.print(report.shown(result))
