@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     """One immutable set of settings. A field's name in capitals is its environment variable."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     # Where things lie

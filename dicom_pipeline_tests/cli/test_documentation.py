@@ -77,3 +77,13 @@ def test_the_documented_default_of_a_setting_is_the_one_of_the_code(name):
 def test_every_key_of_a_peer_is_documented():
     documented = {name for name in rows(CONFIGURATION) if name in Peer.model_fields}
     assert documented == set(Peer.model_fields)
+
+
+def test_the_example_of_the_env_file_names_every_setting_with_its_default():
+    example = (DOCS.parent / ".env.example").read_text(encoding="utf-8")
+    named = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", example, flags=re.MULTILINE))
+    assert list(named) == [name.upper() for name in Settings.model_fields]
+    for name, field in Settings.model_fields.items():
+        computed = field.default_factory is not None or field.default is None
+        default = "" if computed else "[]" if field.default == () else str(field.default)
+        assert named[name.upper()] == default
