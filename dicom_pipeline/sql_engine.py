@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError, StatementError
@@ -113,6 +113,28 @@ class SqlDatabase:
         if reading and getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
             return PermanentError(f"{self._name}: {cause}: a query may only read")
         return explained(cause, self._name) or PermanentError(f"{self._name}: {cause}")
+
+
+class SqlStore:
+    """What every port over one SQL database has in common."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+
+    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
+        return self._database.query(sql, parameters)
+
+    def migrate(self) -> list[str]:
+        return self._database.migrate()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

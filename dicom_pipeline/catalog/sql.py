@@ -1,14 +1,13 @@
 """The catalog in a SQL database, through SQLAlchemy Core."""
 
 from collections.abc import Sequence
-from typing import Self
 
 from sqlalchemy import ColumnElement, Table, delete, select
 
 from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
 from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
 from dicom_pipeline.messages import OffsetRange
-from dicom_pipeline.sql_engine import SqlDatabase
+from dicom_pipeline.sql_engine import SqlDatabase, SqlStore
 from dicom_pipeline.sql_tables import upsert
 from dicom_pipeline.table_columns import Row
 
@@ -19,11 +18,11 @@ _PARENT_LEVELS = (
 )
 
 
-class SqlCatalog:
+class SqlCatalog(SqlStore):
     """See `catalog.Catalog`. ``url`` is SQLAlchemy's, e.g. ``sqlite:////var/lib/catalog.db``."""
 
     def __init__(self, url: str) -> None:
-        self._database = SqlDatabase(url, "catalog")
+        super().__init__(SqlDatabase(url, "catalog"))
 
     def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
         columns = tables.STORAGE_RECORD_COLUMNS
@@ -88,21 +87,6 @@ class SqlCatalog:
                 )
                 for row in connection.execute(statement)
             ]
-
-    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
-        return self._database.query(sql, parameters)
-
-    def migrate(self) -> list[str]:
-        return self._database.migrate()
-
-    def close(self) -> None:
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:

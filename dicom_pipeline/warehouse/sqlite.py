@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy import MetaData, Table
 
 from dicom_pipeline.errors import PermanentError
-from dicom_pipeline.sql_engine import SqlDatabase
+from dicom_pipeline.sql_engine import SqlDatabase, SqlStore
 from dicom_pipeline.sql_tables import make_table, upsert
 from dicom_pipeline.table_columns import Row
 from dicom_pipeline.warehouse.columns import TABLES
@@ -18,11 +18,11 @@ _TABLES: Final[Mapping[str, Table]] = {
 }
 
 
-class SqliteWarehouse:
+class SqliteWarehouse(SqlStore):
     """See `warehouse.Warehouse`. A load needs no label here: to load again changes nothing."""
 
     def __init__(self, path: Path) -> None:
-        self._database = SqlDatabase(f"sqlite:///{path}", "warehouse")
+        super().__init__(SqlDatabase(f"sqlite:///{path}", "warehouse"))
 
     def load(self, table: str, rows: Sequence[Row], label: str) -> int:
         if table not in TABLES:
@@ -32,18 +32,3 @@ class SqliteWarehouse:
         with self._database.write() as connection:
             upsert(connection, _TABLES[table], columns.newest(completed))
         return len(completed)
-
-    def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
-        return self._database.query(sql, parameters)
-
-    def migrate(self) -> list[str]:
-        return self._database.migrate()
-
-    def close(self) -> None:
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
