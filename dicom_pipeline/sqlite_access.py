@@ -4,11 +4,11 @@ import sqlite3
 import time
 from typing import Final
 
-from dicom_pipeline.errors import PermanentError, PipelineError, TransientError
+from dicom_pipeline.errors import PipelineError, TransientError
 
 _WAL_PAUSE_SECONDS: Final = 0.02
 
-_TRANSIENT: Final = {
+_REMEDIES: Final = {
     sqlite3.SQLITE_BUSY: "another process holds the write lock; look for one that hangs",
     sqlite3.SQLITE_LOCKED: "another connection holds a lock; look for one that hangs",
     sqlite3.SQLITE_PROTOCOL: "many processes open the file at once; if it stays, look at the mount",
@@ -21,8 +21,6 @@ _TRANSIENT: Final = {
         "`dicom-pipeline migrate` makes a missing folder"
     ),
     sqlite3.SQLITE_READONLY: "make the file and its folder writable for this user",
-}
-_PERMANENT: Final = {
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away",
     sqlite3.SQLITE_CORRUPT: "the database is damaged; restore the file from a backup",
 }
@@ -39,14 +37,12 @@ def primary_code(error: BaseException) -> int:
 def explained(error: BaseException, file: str) -> PipelineError | None:
     """The driver's error with the name of the file and a remedy; None for a programming error.
 
-    A missing table is transient: the schema was not migrated yet, and what waits for it goes on by
-    itself once it was.
+    All of these are transient, a damaged file and a missing table too: what waits goes on by itself
+    once the file is restored or the schema migrated.
     """
     code = primary_code(error)
-    if remedy := _TRANSIENT.get(code):
+    if remedy := _REMEDIES.get(code):
         return TransientError(f"{file}: {error}: {remedy}")
-    if remedy := _PERMANENT.get(code):
-        return PermanentError(f"{file}: {error}: {remedy}")
     if _NO_TABLE in str(error):
         return TransientError(f"{file}: {error}: run `dicom-pipeline migrate`")
     return None

@@ -95,7 +95,7 @@ class Supervisor:
         for running in self._parts.values():
             if running.process is None:
                 if self._may_start(running):
-                    self._start(running)
+                    self._try_to_start(running)
             elif running.process.poll() is not None:
                 self._died(running, running.process.returncode)
             elif not running.ready and running.part.ready():
@@ -145,6 +145,15 @@ class Supervisor:
             self._parts[name].was_ready for name in running.part.after
         )
 
+    def _try_to_start(self, running: _Running) -> None:
+        try:
+            self._start(running)
+        except OSError as error:  # no memory, no disk: the other parts go on
+            if not running.was_ready:
+                raise
+            running.not_before = self._now() + BACKOFF_MAX_SECONDS
+            self._say(f"{running.part.name} cannot be started now: {error.strerror}")
+
     def _start(self, running: _Running) -> None:
         part = running.part
         with self.log_file(part.name).open("ab") as log:
@@ -190,7 +199,7 @@ class Supervisor:
     def _turn_over(self, name: str) -> None:
         """Keep a log within bounds; its writer appends, so it goes on in the emptied file."""
         path = self.log_file(name)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # a full disk must not end the group
             if path.stat().st_size > LOG_BYTES:
                 path.with_suffix(".log.1").write_bytes(path.read_bytes())
                 os.truncate(path, 0)

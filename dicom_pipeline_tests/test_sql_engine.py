@@ -116,7 +116,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
     path = tmp_path / "test.db"
     path.write_bytes(b"not a database" * 100)
     database = SqlDatabase(f"sqlite:///{path}", "warehouse")
-    with pytest.raises(PermanentError, match=r"warehouse sqlite:.*: file is not a database"):
+    with pytest.raises(TransientError, match=r"warehouse sqlite:.*: file is not a database"):
         database.query("SELECT 1", {})
 
 

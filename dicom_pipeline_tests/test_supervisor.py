@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import sys
@@ -112,6 +113,27 @@ def test_the_pause_doubles_and_the_noise_does_not_grow_with_the_deaths(start):
         group.step()
         clock.seconds += supervisor_module.BACKOFF_MAX_SECONDS
     assert [line.split(" in ")[1].split(" s ")[0] for line in said] == ["1", "2", "8"]
+
+
+def test_a_part_that_cannot_be_started_again_just_now_is_tried_later(start, monkeypatch):
+    said: list[str] = []
+    clock = Clock()
+    group = start(Part("one", SLEEP), say=said.append, now=clock)
+    step_until(group, lambda: group.ready)
+    os.kill(group.pids()["one"], signal.SIGKILL)
+    step_until(group, lambda: dead(group, "one"))
+    group.step()
+    with monkeypatch.context() as machine:
+        machine.setattr("subprocess.Popen", no_memory)
+        clock.seconds += supervisor_module.BACKOFF_SECONDS
+        group.step()
+    assert "cannot be started now" in said[-1]
+    clock.seconds += supervisor_module.BACKOFF_MAX_SECONDS
+    step_until(group, lambda: group.ready)
+
+
+def no_memory(*_, **__):
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def test_a_part_that_never_works_stops_the_group_with_its_last_words(start):

@@ -67,6 +67,8 @@ def find_same(root: Path, content: Content) -> Placed | None:
     While that file still has its entry in ``incoming/``, its event may not be durable: then this
     receipt is no duplicate, and its own event speaks for the file. A file of another length than
     its receipt says is damaged: to send the object again heals it, under a name with its version.
+    A file that was placed late, by recovery or after a race, is not the current one though its name
+    is the newest: its bytes are no duplicate either.
     """
     relative = content.path
     existing = newest(root / relative)
@@ -82,9 +84,20 @@ def find_same(root: Path, content: Content) -> Placed | None:
         return None
     if content_digest(existing, head) != content.receipt.digest:
         return None
+    if head.receipt and _received_after(root / relative, head.receipt.version):
+        return None
     settled = file.st_nlink == 1
     first = head.receipt.trace_id if head.receipt and settled else None
     return Placed(relative.with_name(existing.name), first)
+
+
+def _received_after(path: Path, version: int) -> bool:
+    """Whether the file under an object's plain name holds a later receipt than ``version``."""
+    try:
+        receipt = read_head(path).receipt
+    except (NotPart10Error, FileNotFoundError):
+        return False
+    return receipt is not None and receipt.version > version
 
 
 def place(root: Path, incoming: Path, content: Content) -> Placed:

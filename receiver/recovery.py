@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from dicom_pipeline.errors import PipelineError
 from receiver.failures import described
 from receiver.fields import UnreadableDataSetError, read_fields
 from receiver.part10 import NotPart10Error, Receipt, digest, read_head
@@ -55,14 +54,14 @@ def recover(
         try:
             _finish_one(root, path, outbox)
         except _Incomplete as reason:
-            path.unlink()
+            path.unlink(missing_ok=True)
             removed += 1
             logger.warning(
                 "incomplete object removed", extra={"trace_id": path.stem, "reason": str(reason)}
             )
         except FileNotFoundError:
             continue  # its receipt ended meanwhile
-        except (OSError, PipelineError) as error:
+        except Exception as error:  # noqa: BLE001 - one file must not stop the others
             left += 1
             logger.error(  # noqa: TRY400 - a traceback may quote values
                 "object not recovered yet", extra={"trace_id": path.stem, **described(error)}

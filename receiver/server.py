@@ -150,8 +150,11 @@ class Receiver:
             "port": self.port,
             "ae_title": self.settings.receiver_ae_title,
         }
-        with atomic_file(self._status_file) as file:
-            file.write(json.dumps(status).encode())
+        try:
+            with atomic_file(self._status_file) as file:
+                file.write(json.dumps(status).encode())
+        except OSError as error:  # a full disk: objects are refused one by one, not the receiver
+            logger.error("status file not written", extra=described(error))  # noqa: TRY400
 
 
 def _listen(provider: "StorageProvider", settings: Settings) -> int:

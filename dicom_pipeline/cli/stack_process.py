@@ -1,6 +1,7 @@
 """The group as a child process: what `demo` and tests use."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,10 +93,16 @@ class StackProcess:
         raise PipelineError(f"not ready after {timeout:.0f} s: {self._said()}")
 
     def stop(self, grace_seconds: float = 30) -> int:
-        """SIGTERM, and SIGKILL after the grace (its keeper then ends the rest)."""
+        """SIGTERM; after the grace a supervisor that hangs is killed, its keeper ends the rest."""
         if self._process is None:
             return OK
         self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(grace_seconds)
+        info = self._own_info()
+        if info is not None:
+            with suppress(ProcessLookupError):
+                os.kill(info.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(grace_seconds)
         self._process.kill()

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -48,9 +49,11 @@ def supervise(settings: Settings) -> int:
     try:
         _keep_running(group, settings, console, stopping)
     finally:
-        console.print("[dim]stopping …[/]")
-        group.stop()
-        info_file(settings).unlink(missing_ok=True)
+        try:
+            console.print("[dim]stopping …[/]")
+        finally:  # whoever read the output may be gone
+            group.stop()
+            info_file(settings).unlink(missing_ok=True)
     return OK
 
 
@@ -64,9 +67,10 @@ def _keep_running(
         group.step()
         info = _describe(group, settings)
         if info != written:
-            with atomic_file(info_file(settings)) as file:
-                file.write(msgspec.json.format(msgspec.json.encode(info)))
-            written = info
+            with suppress(OSError):  # a full disk: tried again at the next step
+                with atomic_file(info_file(settings)) as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(info)))
+                written = info
         if group.ready and not announced:
             announced = True
             console.print(addresses(info, time.monotonic() - started))

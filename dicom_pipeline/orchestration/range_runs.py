@@ -8,7 +8,7 @@ import dagster as dg
 
 from dicom_pipeline.catalog import Catalog
 from dicom_pipeline.clock import wall_clock_us
-from dicom_pipeline.errors import PermanentError, TransientError
+from dicom_pipeline.errors import ConfigurationError, PermanentError, TransientError
 from dicom_pipeline.event_log import EventLog
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.ranges import RangeReport, Received, StageResult, process_range
@@ -95,7 +95,7 @@ def classified(context: dg.AssetExecutionContext) -> Iterator[None]:
     _tag_failure(context, "")  # a re-executed run inherits its parent's tags
     try:
         yield
-    except TransientError as error:
+    except (TransientError, ConfigurationError) as error:  # goes on once it is mended
         _tag_failure(context, TRANSIENT)
         raise dg.Failure(str(error), allow_retries=False) from error
     except PermanentError as error:

@@ -4,7 +4,6 @@ import dagster as dg
 
 from dicom_pipeline.catalog import Catalog, open_catalog
 from dicom_pipeline.event_log import EventLog, open_event_log
-from dicom_pipeline.peers import Peers, load_peers
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import Warehouse, open_warehouse
 
@@ -15,10 +14,6 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic on
     def settings(self) -> Settings:
         """The settings as the environment has them now."""
         return Settings()
-
-    def peers(self) -> Peers:
-        """The configured peers."""
-        return load_peers(self.settings().peers)
 
     def event_log(self) -> EventLog:
         """The event log."""

@@ -103,7 +103,7 @@ def test_a_long_trim_is_cut_into_short_transactions(log, monkeypatch):
 
 def test_a_file_that_is_no_database_is_not_touched(path):
     path.write_bytes(b"an important text\n" * 100)
-    with pytest.raises(PermanentError, match=r"events\.db: .*no SQLite database"):
+    with pytest.raises(TransientError, match=r"events\.db: .*no SQLite database"):
         SqliteEventLog(path)
     assert path.read_bytes().startswith(b"an important text")
 

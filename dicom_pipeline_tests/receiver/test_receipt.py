@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import threading
@@ -24,6 +25,7 @@ from dicom_pipeline_tests.receiver.objects import (
     store_request,
 )
 from receiver.part10 import read_head
+from receiver.recovery import recover
 from receiver.statuses import Status
 
 
@@ -146,6 +148,27 @@ def test_to_send_an_object_again_heals_its_damaged_file(receiving, root, outbox,
     assert (root / healed.file_path).read_bytes().endswith(request.data_set)
     receiving.receive(SENDER, request)
     assert outbox.events[2].duplicate_of == healed.trace_id
+
+
+def test_bytes_that_recovery_placed_late_are_no_duplicate_of_the_current_object(
+    receiving, root, outbox, monkeypatch
+):
+    first = request_for(make_dataset(SOPInstanceUID="1.2.3", PatientID="FIRST"))
+    second = request_for(make_dataset(SOPInstanceUID="1.2.3", PatientID="SECOND"))
+    with monkeypatch.context() as disk:
+        disk.setattr("receiver.placement.link_new", failing_link)
+        assert receiving.receive(SENDER, first) is Status.OUT_OF_RESOURCES
+    assert receiving.receive(SENDER, second) is Status.SUCCESS
+    assert recover(root, receiving.incoming, outbox).finished == 1
+
+    assert receiving.receive(SENDER, first) is Status.SUCCESS
+    current = max(outbox.events, key=lambda event: event.row_version)
+    assert current.duplicate_of is None
+    assert current.patient_id == "FIRST"
+
+
+def failing_link(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_an_event_carries_the_character_set_that_its_peer_prescribes(receiving, outbox):
