@@ -17,6 +17,7 @@ from dicom_pipeline.imaging.text import (
     resolve_character_set,
 )
 from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
+from dicom_pipeline.imaging.vrs import LONG_VRS
 from dicom_pipeline.storage import parse_date
 from receiver.syntaxes import DEFLATED, IMPLICIT
 
@@ -57,9 +58,6 @@ _DELIMITERS: Final = 0xFFFE
 _ENDS: Final = frozenset({0xFFFE_E00D, 0xFFFE_E0DD})
 """Item and Sequence Delimitation Item."""
 _UNDEFINED: Final = 0xFFFF_FFFF
-_LONG_VRS: Final = frozenset(
-    b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()  # 32-bit length, PS3.5 7.1.2
-)
 
 
 class UnreadableDataSetError(Exception):
@@ -172,7 +170,7 @@ def _header(data_set: bytes | memoryview, position: int, encoding: _Encoding) ->
     if not encoding.explicit or group == _DELIMITERS or not _is_vr(vr):
         vr = b""
         (length,) = encoding.long.unpack_from(data_set, position + 4)
-    elif vr not in _LONG_VRS:
+    elif vr not in LONG_VRS:
         (length,) = encoding.short.unpack_from(data_set, position + 6)
     else:
         value += 4

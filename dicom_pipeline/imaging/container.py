@@ -8,6 +8,8 @@ import mmap
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from dicom_pipeline.imaging.vrs import LONG_VRS
+
 _PREAMBLE: Final = 128
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
@@ -17,9 +19,6 @@ _META_GROUP_LENGTH: Final = 0x00020000
 _UNDEFINED: Final = 0xFFFFFFFF
 _MAX_DEPTH: Final = 60
 
-_LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
 _SHORT_VRS: Final = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN",
      b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
@@ -72,7 +71,7 @@ class _Walker:
         if self._implicit_vr or tag in {_ITEM, _ITEM_END, _SEQUENCE_END}:
             return _Element(tag, b"", self.number(position + 4, 4), position + 8)
         vr = bytes(self._data[position + 4 : position + 6])
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             return _Element(tag, vr, self.number(position + 8, 4), position + 12)
         if vr in _SHORT_VRS:
             return _Element(tag, vr, self.number(position + 6, 2), position + 8)
