@@ -7,10 +7,11 @@ compares that page with this module.
 import os
 import socket
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Positive = Annotated[int, Field(gt=0)]
@@ -60,14 +61,56 @@ class Settings(BaseSettings):
     """Associations at a time; the next one is rejected as transient (local limit exceeded)."""
     receiver_max_pdu_bytes: int = Field(default=131072, ge=4096)
     """Largest PDU that the receiver accepts."""
+    receiver_loop: Literal["fast", "public"] = "fast"
+    """Who reads what an association brings: our own loop, or pynetdicom's (slower)."""
+    receiver_acknowledge: Literal["written", "queued"] = "written"
+    """When an object is acknowledged: once its file is on disk, or its event in the outbox too."""
+    receiver_processes: Positive = 1
+    """Processes that share the port."""
+    receiver_max_connections: Positive = 1024
+    """Connections that may wait at a time without having asked for an association."""
+    receiver_request_timeout_seconds: float = Field(default=30, gt=0)
+    """A connection that has not asked for an association by then is closed (TLS included)."""
     receiver_network_timeout_seconds: float = Field(default=60, gt=0)
+    """A PDU that takes longer aborts its association."""
+    receiver_idle_timeout_seconds: float = Field(default=300, gt=0)
     """An association without a word for this long is aborted."""
     receiver_max_object_bytes: Positive = 4 << 30
-    """A larger object aborts its association; each is held in memory while it is received."""
+    """A larger object aborts its association."""
+    receiver_max_association_objects: int = Field(default=0, ge=0)
+    """An association that has brought so many objects is aborted at the next; 0: no limit."""
+    receiver_max_association_bytes: int = Field(default=0, ge=0)
+    """An association that has brought so many bytes is aborted at the next object; 0: no limit."""
     receiver_min_free_bytes: int = Field(default=1 << 30, ge=0)
     """Below this free space on the storage root new objects are refused with A700."""
     receiver_private_transfer_syntaxes: tuple[str, ...] = ()
     """Further transfer syntax UIDs to accept (a JSON list)."""
+    receiver_transfer_syntaxes: tuple[str, ...] = ()
+    """Accept only these transfer syntax UIDs (a JSON list). Default: all that are known."""
+    receiver_sop_classes: tuple[str, ...] = ()
+    """Accept only these storage SOP class UIDs (a JSON list). Default: all that are known."""
+    receiver_proxy_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Balancers (a JSON list of networks): their connections begin with a PROXY header."""
+    receiver_tls_certificate: Path | None = None
+    """PEM file of the receiver's certificate chain. With it the port speaks TLS only."""
+    receiver_tls_key: Path | None = None
+    """PEM file of the certificate's private key."""
+    receiver_tls_key_password: SecretStr | None = None
+    """Password of that key, if it has one."""
+    receiver_tls_ca: Path | None = None
+    """PEM file of the authorities whose client certificates are accepted."""
+    receiver_tls_crl: Path | None = None
+    """PEM file of these authorities' revocation lists; each of them must have one then."""
+    receiver_tls_clients: Literal["none", "optional", "required"] = "none"
+    """Whether senders are asked for a certificate."""
+    receiver_http_host: str = "127.0.0.1"
+    """Address of `/metrics`, `/healthz` and `/readyz`."""
+    receiver_http_port: int | None = Field(default=None, ge=0, le=65535)
+    """Their port; 0 takes a free one. Default: not served."""
+    receiver_commitment_days: Positive = 30
+    """How long the receiver can answer a storage commitment request for an object."""
+    receiver_commitment_retry_hours: Positive = 72
+    """How long a storage commitment report is tried again while the requester is away."""
     worker_node_id: str = Field(
         default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
     )
