@@ -1,0 +1,201 @@
+"""What the receiver counts and measures, for Prometheus. ``docs/metrics.md`` lists it all.
+
+No label holds anything a sender has chosen: tenants come from the file of peers, everything else
+from the tables below.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import Metric
+
+from dicom_pipeline import __version__
+from receiver.gauges import PREFIX, GaugeCollector, Gauges
+from receiver.statuses import Status
+
+Phase = Literal["receive", "write", "sync", "finish"]
+"""From the first PDU to the last; to the file system; to the disk; from there to the outbox."""
+
+AssociationResult = Literal[
+    "released",
+    "aborted_by_peer",
+    "connection_lost",
+    "protocol_error",
+    "idle",
+    "timeout",
+    "limit",
+    "stopped",
+]
+"""How an association that was accepted has ended."""
+
+Rejection = Literal[
+    "not_authorised",
+    "too_many_associations",
+    "too_many_connections",
+    "request_timeout",
+    "proxy_header",
+    "tls",
+]
+"""Why there was no association: the first two were told by an A-ASSOCIATE-RJ."""
+
+ReportResult = Literal["delivered", "failed", "given_up"]
+"""What became of an attempt to deliver a storage commitment report."""
+
+UNKNOWN_TENANT: Final = "?"
+"""Stands for every tenant that the configuration did not name: no tenant can be called so."""
+
+# fmt: off
+_BUCKETS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+)
+# fmt: on
+"""Seconds: from a small object in memory to a disk that stalls."""
+
+
+class Metrics:
+    """One receiver process's metrics, in a registry of their own. All methods are thread-safe."""
+
+    def __init__(self, tenants: Iterable[str] = ()) -> None:
+        """``tenants``: those of the file of peers; any other counts as `UNKNOWN_TENANT`."""
+        self._registry = registry = CollectorRegistry()
+        names = sorted({*tenants, UNKNOWN_TENANT})
+        objects = Counter(
+            f"{PREFIX}_objects",
+            "C-STORE requests answered, by the status of the answer.",
+            ("tenant", "status"),
+            registry=registry,
+        )
+        self._objects = {
+            tenant: {status: objects.labels(tenant, status.name).inc for status in Status}
+            for tenant in names
+        }
+        received = Counter(
+            f"{PREFIX}_object_bytes",
+            "Bytes of the data sets of these requests.",
+            ("tenant",),
+            registry=registry,
+        )
+        self._bytes = {tenant: received.labels(tenant).inc for tenant in names}
+        duplicates = Counter(
+            f"{PREFIX}_duplicates",
+            "Objects taken whose very bytes were stored before.",
+            ("tenant",),
+            registry=registry,
+        )
+        self._duplicates = {tenant: duplicates.labels(tenant).inc for tenant in names}
+        phases = Histogram(
+            f"{PREFIX}_phase_seconds",
+            "Time that one object took in each phase of its receipt.",
+            ("phase",),
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._phases = {phase: phases.labels(phase).observe for phase in get_args(Phase)}
+        self._open = Gauge(
+            f"{PREFIX}_associations_open",
+            "Associations that stand.",
+            registry=registry,
+        )
+        ended = Counter(
+            f"{PREFIX}_associations",
+            "Associations that have ended, by how they did.",
+            ("result",),
+            registry=registry,
+        )
+        self._ended = {each: ended.labels(each).inc for each in get_args(AssociationResult)}
+        rejections = Counter(
+            f"{PREFIX}_rejections",
+            "Connections and association requests that were turned away, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self._rejections = {each: rejections.labels(each).inc for each in get_args(Rejection)}
+        self._published = Counter(
+            f"{PREFIX}_published_events",
+            "Events that the event log has taken from the outbox.",
+            registry=registry,
+        )
+        self._publish_failures = Counter(
+            f"{PREFIX}_publish_failures",
+            "Failed attempts to publish events.",
+            registry=registry,
+        )
+        self._last_published = Gauge(
+            f"{PREFIX}_publish_last_success_timestamp_seconds",
+            "When events were last published (0: not since the start).",
+            registry=registry,
+        )
+        self._commitments = Counter(
+            f"{PREFIX}_commitment_requests",
+            "Storage commitment requests taken.",
+            registry=registry,
+        )
+        reports = Counter(
+            f"{PREFIX}_commitment_reports",
+            "Attempts to deliver a storage commitment report, by result.",
+            ("result",),
+            registry=registry,
+        )
+        self._reports = {each: reports.labels(each).inc for each in get_args(ReportResult)}
+        Info(f"{PREFIX}_build", "Version of the program.", registry=registry).info(
+            {"version": __version__}
+        )
+
+    def watch(self, gauges: Gauges) -> None:
+        """Read these as well from now on; to be called once."""
+        self._registry.register(GaugeCollector(gauges))
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, as prometheus_client's encoders ask for it.
+
+        Without the time at which each series began: it would double their number.
+        """
+        for metric in self._registry.collect():
+            metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
+            yield metric
+
+    def object_received(self, tenant: str, status: Status, size: int) -> None:
+        """A C-STORE request was answered; ``size``: bytes of its data set."""
+        if tenant not in self._bytes:
+            tenant = UNKNOWN_TENANT
+        self._objects[tenant][status]()
+        self._bytes[tenant](size)
+
+    def duplicate_found(self, tenant: str) -> None:
+        """An object's very bytes were stored before."""
+        self._duplicates[tenant if tenant in self._duplicates else UNKNOWN_TENANT]()
+
+    def phase(self, name: Phase, seconds: float) -> None:
+        """One object's time in one phase."""
+        self._phases[name](seconds)
+
+    def association_opened(self) -> None:
+        """An association was accepted; `association_ended` must follow."""
+        self._open.inc()
+
+    def association_ended(self, result: AssociationResult) -> None:
+        """An association that was accepted is over."""
+        self._open.dec()
+        self._ended[result]()
+
+    def rejected(self, reason: Rejection) -> None:
+        """A connection or an association request was turned away."""
+        self._rejections[reason]()
+
+    def events_published(self, events: int) -> None:
+        """The event log has taken ``events`` from the outbox just now."""
+        self._published.inc(events)
+        self._last_published.set_to_current_time()
+
+    def publish_failed(self) -> None:
+        """The event log did not take what the outbox holds."""
+        self._publish_failures.inc()
+
+    def commitment_requested(self) -> None:
+        """A storage commitment request (N-ACTION) was taken."""
+        self._commitments.inc()
+
+    def commitment_reported(self, result: ReportResult) -> None:
+        """There was an attempt to deliver a report (N-EVENT-REPORT)."""
+        self._reports[result]()
