@@ -7,15 +7,31 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.imaging.text import resolve_character_set
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 AETitle = Annotated[str, Field(min_length=1, max_length=16)]
+Fingerprint = Annotated[
+    str,
+    BeforeValidator(lambda text: text.replace(":", "").lower() if isinstance(text, str) else text),
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+]
+"""SHA-256 of a certificate in DER, in hexadecimal; colons and capitals may be written."""
+UID = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 DEFAULT_TENANT: Final = "default"
@@ -23,6 +39,15 @@ DEFAULT_TENANT: Final = "default"
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED_TENANTS: Final = frozenset({"incoming"})
 """Folders of the storage root that are no tenant's."""
+
+
+class ClientCertificate(NamedTuple):
+    """The verified certificate that a sender has shown in the TLS handshake."""
+
+    sha256: str
+    """Fingerprint: 64 lower-case hexadecimal digits."""
+    subject: str
+    """Distinguished name as a string (RFC 4514), such as ``CN=CT01,O=North,C=DE``."""
 
 
 class Peer(BaseModel):
@@ -35,10 +60,22 @@ class Peer(BaseModel):
     """Addresses the sender may come from. Default: this machine only."""
     calling_ae: AETitle | None = None
     called_ae: AETitle | None = None
+    certificate_sha256: tuple[Fingerprint, ...] | None = None
+    """Fingerprints of its certificates: more than one while it changes from old to new."""
+    certificate_subject: str | None = Field(default=None, min_length=1)
+    """Its certificate's subject, in full, as the receiver's log writes it."""
+    sop_classes: tuple[UID, ...] = ()
+    """Storage SOP classes it may send. Empty: all that the receiver accepts."""
     transfer_syntaxes: tuple[str, ...] = ()
     """Preferred transfer syntaxes, best first; the others follow in the default order."""
     character_set: tuple[str, ...] | None = None
     """Defined Terms of SpecificCharacterSet that replace what this sender's objects say."""
+    commitment_host: str | None = Field(default=None, min_length=1)
+    """Where storage commitment reports are delivered. Default: the address of the request."""
+    commitment_port: int | None = Field(default=None, gt=0, le=65535)
+    """TCP port for these reports. Default: only the association of the request is used."""
+    commitment_tls: bool = False
+    """Whether they are delivered over TLS."""
 
     @field_validator("tenant")
     @classmethod
@@ -60,7 +97,19 @@ class Peer(BaseModel):
             )
         return value
 
-    def matches(self, address: str, calling_ae: str, called_ae: str) -> bool:
+    @model_validator(mode="after")
+    def _reports_have_a_port(self) -> Self:
+        if self.commitment_port is None and (self.commitment_host or self.commitment_tls):
+            raise ValueError("commitment_host and commitment_tls need a commitment_port as well")
+        return self
+
+    def matches(
+        self,
+        address: str,
+        calling_ae: str,
+        called_ae: str,
+        certificate: ClientCertificate | None = None,
+    ) -> bool:
         """Whether an association from ``address`` with these AE titles is this peer's."""
         ip = ipaddress.ip_address(address)
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
@@ -69,6 +118,16 @@ class Peer(BaseModel):
             any(ip in network for network in self.networks)
             and self.calling_ae in {None, calling_ae}
             and self.called_ae in {None, called_ae}
+            and self._has_shown(certificate)
+        )
+
+    def _has_shown(self, certificate: ClientCertificate | None) -> bool:
+        if self.certificate_sha256 is None and self.certificate_subject is None:
+            return True
+        return (
+            certificate is not None
+            and (self.certificate_sha256 is None or certificate.sha256 in self.certificate_sha256)
+            and self.certificate_subject in {None, certificate.subject}
         )
 
 
@@ -79,10 +138,16 @@ class Peers(BaseModel):
 
     peer: tuple[Peer, ...] = (Peer(),)
 
-    def find(self, address: str, calling_ae: str, called_ae: str) -> Peer | None:
+    def find(
+        self,
+        address: str,
+        calling_ae: str,
+        called_ae: str,
+        certificate: ClientCertificate | None = None,
+    ) -> Peer | None:
         """The peer that an association belongs to; None: not authorised."""
         for peer in self.peer:
-            if peer.matches(address, calling_ae, called_ae):
+            if peer.matches(address, calling_ae, called_ae, certificate):
                 return peer
         return None
 

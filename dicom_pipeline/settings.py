@@ -92,15 +92,15 @@ class Settings(BaseSettings):
     receiver_proxy_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Balancers (a JSON list of networks): their connections begin with a PROXY header."""
     receiver_tls_certificate: Path | None = None
-    """PEM file of the receiver's certificate chain. With it the port speaks TLS only."""
+    """PEM file of the receiver's certificate chain. With it the port speaks TLS only. Default: no TLS."""
     receiver_tls_key: Path | None = None
-    """PEM file of the certificate's private key."""
+    """PEM file of its private key. Default: it is in the certificate's file."""
     receiver_tls_key_password: SecretStr | None = None
-    """Password of that key, if it has one."""
+    """Password of that key. Default: it has none."""
     receiver_tls_ca: Path | None = None
-    """PEM file of the authorities whose client certificates are accepted."""
+    """PEM file of the authorities whose client certificates are accepted. Default: none."""
     receiver_tls_crl: Path | None = None
-    """PEM file of these authorities' revocation lists; each of them must have one then."""
+    """PEM file of these authorities' revocation lists, one of each. Default: not checked."""
     receiver_tls_clients: Literal["none", "optional", "required"] = "none"
     """Whether senders are asked for a certificate."""
     receiver_http_host: str = "127.0.0.1"

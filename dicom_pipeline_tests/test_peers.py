@@ -1,7 +1,7 @@
 import pytest
 
 from dicom_pipeline.errors import ConfigurationError
-from dicom_pipeline.peers import DEFAULT_TENANT, load_peers
+from dicom_pipeline.peers import DEFAULT_TENANT, ClientCertificate, load_peers
 
 TWO = """
 [[peer]]
@@ -68,9 +68,50 @@ def test_a_misspelt_character_set_is_refused_at_the_start(load):
         load('[[peer]]\ncharacter_set = ["GB18O30"]\n')
 
 
+FINGERPRINT = "0123456789abcdef" * 4
+WRITTEN = ":".join(FINGERPRINT.upper()[at : at + 2] for at in range(0, 64, 2))
+SUBJECT = "CN=CT01,O=North,C=DE"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "certificate", "fits"),
+    [
+        (f'certificate_sha256 = ["{WRITTEN}"]', (FINGERPRINT, "CN=any"), True),
+        (f'certificate_sha256 = ["{"0" * 64}", "{WRITTEN}"]', (FINGERPRINT, "CN=any"), True),
+        (f'certificate_sha256 = ["{"0" * 64}"]', (FINGERPRINT, SUBJECT), False),
+        (f'certificate_sha256 = ["{WRITTEN}"]', None, False),
+        ("certificate_sha256 = []", (FINGERPRINT, SUBJECT), False),
+        (f'certificate_subject = "{SUBJECT}"', (FINGERPRINT, SUBJECT), True),
+        (f'certificate_subject = "{SUBJECT}"', (FINGERPRINT, "CN=CT01"), False),
+        (f'certificate_subject = "{SUBJECT}"', None, False),
+        ('tenant = "any"', (FINGERPRINT, SUBJECT), True),
+        ('tenant = "any"', None, True),
+    ],
+)
+def test_a_tenant_can_be_bound_to_a_certificate(load, criterion, certificate, fits):
+    peers = load(f"[[peer]]\n{criterion}\n")
+    shown = ClientCertificate(*certificate) if certificate else None
+    assert bool(peers.find("127.0.0.1", "ANY", "ANY", shown)) is fits
+
+
+def test_a_peer_says_what_it_may_send_and_where_its_reports_go(load):
+    (peer,) = load(
+        '[[peer]]\nsop_classes = ["1.2.840.10008.5.1.4.1.1.2"]\n'
+        'commitment_host = "ct01"\ncommitment_port = 104\ncommitment_tls = true\n'
+    ).peer
+    assert peer.sop_classes == ("1.2.840.10008.5.1.4.1.1.2",)
+    assert (peer.commitment_host, peer.commitment_port, peer.commitment_tls) == ("ct01", 104, True)
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        '[[peer]]\ncertificate_sha256 = ["0123"]\n',
+        "[[peer]]\ncertificate_sha256 = [1]\n",
+        '[[peer]]\ncertificate_subject = ""\n',
+        '[[peer]]\nsop_classes = ["CT"]\n',
+        '[[peer]]\ncommitment_host = "ct01"\n',
+        "[[peer]]\ncommitment_port = 65536\n",
         "[[peer",
         '[[peer]]\ntenant = "../x"\n',
         '[[peer]]\ntenant = "Upper"\n',
