@@ -53,9 +53,7 @@ _DISK: Final = (
     _Family("disk_low", "1 while the free space is below its low-water mark, else 0."),
 )
 _LOW_WATER: Final = (
-    _Family(
-        "storage_min_free_bytes", "The low-water mark of that space: `RECEIVER_MIN_FREE_BYTES`."
-    ),
+    _Family("storage_min_free_bytes", "The low-water mark of that space, RECEIVER_MIN_FREE_BYTES."),
 )
 _WAITING: Final = (
     _Family("commitment_reports_waiting", "Storage commitment reports that are not delivered yet."),
