@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test test-fast lint format lock clean
+.PHONY: help setup system-packages demo test test-fast lint format lock clean \
+	bench-packages bench-receiver bench-receiver-memory soak
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 # The stamp is newer than the lock file once the environment holds what the lock file names.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -36,6 +37,21 @@ test: setup system-packages ## all tests
 test-fast: setup ## the tests that start no service
 	$(PYTEST) -m "not service" $(ARGS)
 
+# The package starts Orthanc as a service: not wanted where nobody had it before.
+bench-packages:
+	@had=$$(command -v Orthanc); \
+	scripts/system-packages storescp=dcmtk Orthanc=orthanc; \
+	if [ -z "$$had" ] && command -v Orthanc >/dev/null; then service orthanc stop >/dev/null 2>&1 || true; fi
+
+bench-receiver: setup bench-packages ## the receiver against other Storage SCPs, to benchmarks/results/
+	$(BIN)/python -m benchmarks.receiver $(ARGS)
+
+bench-receiver-memory: setup ## the receiver's memory: 50 associations, and an object of 2 GB
+	$(BIN)/python -m benchmarks.receiver_memory $(ARGS)
+
+soak: setup bench-packages ## good and bad senders against the receiver for half an hour
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
 lint: setup ## ruff (lint and format) and mypy, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +66,4 @@ lock: setup ## pin the dependencies of pyproject.toml anew (hashes, no addresses
 		--no-emit-index-url --no-annotate --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench-*

@@ -1,0 +1,1 @@
+"""Programs that measure the product against others; see README.md."""

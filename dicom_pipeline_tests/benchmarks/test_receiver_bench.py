@@ -1,0 +1,97 @@
+"""The receiver's benchmark runs, and what it writes can be read by others."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydicom import dcmread
+
+from benchmarks.loads import LOADS
+from benchmarks.senders import write_folders
+from benchmarks.systems import REPOSITORY, system
+from benchmarks.template import patch, uids
+from benchmarks.wire import StoreMessage, WireError
+
+ROW = {
+    "system": str,
+    "load": str,
+    "associations": int,
+    "sender": str,
+    "objects_per_s": float,
+    "mb_per_s": float,
+    "cpu_ms_per_object": float,
+    "p50_ms": float,
+    "p99_ms": float,
+    "sender_cpu_ms_per_object": float,
+    "runs": int,
+}
+
+
+@pytest.mark.service
+@pytest.mark.timeout(60)
+def test_a_quick_run_measures_each_system_and_writes_the_rows(tmp_path):
+    results = tmp_path / "results.json"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.receiver", "--quick", "--objects", "40"),
+            *("--systems", "dicom-pipeline,pynetdicom", "--loads", "small"),
+            *("--json", results, "--parent", tmp_path),
+        ],
+        cwd=REPOSITORY,
+        check=True,
+        timeout=50,
+    )
+    content = json.loads(results.read_text())
+    assert content["machine"]["cores"] >= 1
+    assert [row["system"] for row in content["rows"]] == ["dicom-pipeline", "pynetdicom"]
+    for row in content["rows"]:
+        assert {name: type(value) for name, value in row.items()} == ROW
+        assert row["objects_per_s"] > 0
+        assert row["p50_ms"] <= row["p99_ms"]
+    assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(("load", "size"), [("ct", 527_000), ("small", 19_000)])
+def test_a_load_has_a_real_header_and_its_size(load, size, tmp_path):
+    template = LOADS[load]()
+    assert len(template.data_set) == pytest.approx(size, rel=0.02)
+    (folder,) = write_folders(template, tmp_path, 1, 3)
+    objects = [dcmread(path) for path in sorted(folder.iterdir())]
+    assert len({ds.SOPInstanceUID for ds in objects}) == 3
+    assert len(objects[0]) > 100
+    for ds in objects:
+        assert ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID
+        assert ds.pixel_array.shape == (ds.Rows, ds.Columns)
+
+
+@pytest.mark.parametrize("max_pdu", [4096, 16384, 131072, 1 << 20])
+def test_a_request_keeps_to_the_acceptors_pdu_length_and_carries_the_object(max_pdu):
+    template = LOADS["small"]()
+    message = StoreMessage(template, max_pdu)
+    assert message.make(7, 1234) == 1235
+    buffer, data_set, lengths, position = bytes(message.buffer), b"", [], 0
+    while position < len(buffer):
+        length = int.from_bytes(buffer[position + 2 : position + 6], "big")
+        if position:  # the first one is the command
+            data_set += buffer[position + 12 : position + 6 + length]
+        lengths.append(length)
+        position += 6 + length
+    expected = bytearray(template.data_set)
+    patch(expected, template.offsets(template.data_set), uids(7, 1234))
+    assert max(lengths) <= max_pdu
+    assert data_set == expected
+    assert uids(7, 1234)["instance"] in buffer[: lengths[0] + 6]
+
+
+def test_a_request_whose_uid_two_pdus_share_is_refused():
+    template = LOADS["small"]()
+    place = template.offsets(template.data_set)["instance"][0]
+    with pytest.raises(WireError, match="cut a UID in two"):
+        StoreMessage(template, place + 6 + 10)
+
+
+@pytest.mark.parametrize("name", ["conquest", "orthanc:public", "dicom-pipeline:swift"])
+def test_an_unknown_system_or_variant_is_named(name):
+    with pytest.raises(ValueError, match=name.partition(":")[2] or name):
+        system(name)
