@@ -90,14 +90,15 @@ class HttpServer:
         host, port = self._address
         try:
             self._server = _Server(host, port, self._answer)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter: a host name's part is too long
+            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             remedy = (
                 "stop the program that uses it, or set RECEIVER_HTTP_PORT"
-                if error.errno == errno.EADDRINUSE
+                if in_use
                 else "correct RECEIVER_HTTP_HOST and RECEIVER_HTTP_PORT"
             )
             raise ConfigurationError(
-                f"cannot serve metrics on {host}:{port} ({error.strerror}): {remedy}"
+                f"cannot serve metrics on {host}:{port} ({error}): {remedy}"
             ) from error
         threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True
@@ -145,10 +146,11 @@ class HttpServer:
 
     def _exposition(self, accept: str) -> Answer:
         try:
-            encode, content_type = choose_encoder(accept)
-        except TypeError:  # a version that is no number
+            encode, content_type = choose_encoder(" ".join(accept.split()))
+            return HTTPStatus.OK, content_type, encode(self._metrics)
+        except TypeError:  # the format's version that is asked for is no number
             encode, content_type = choose_encoder("")
-        return HTTPStatus.OK, content_type, encode(self._metrics)
+            return HTTPStatus.OK, content_type, encode(self._metrics)
 
 
 def _holds(condition: Callable[[], bool]) -> bool:
