@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
+from socketserver import ThreadingMixIn
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -172,7 +173,8 @@ def test_the_answer_does_not_say_which_python_this_is():
         assert ask(port, "/healthz")[1]["Server"] == "dicom-receiver"
 
 
-def test_a_large_request_is_dropped():
+def test_a_large_request_is_dropped_at_once(monkeypatch):
+    monkeypatch.setattr(server_module, "_REQUEST_SECONDS", 60)
     with serving() as port:
         assert raw(port, b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 100_000) == b""
         assert ask(port, "/healthz")[0] == 200
@@ -215,6 +217,19 @@ def test_only_so_many_connections_are_held(monkeypatch):
         deadline = time.monotonic() + 10
         while not raw(port, b"GET /healthz HTTP/1.0\r\n\r\n"):
             assert time.monotonic() < deadline
+
+
+def test_a_connection_that_gets_no_thread_leaves_no_trace(monkeypatch):
+    monkeypatch.setattr(server_module, "_CONNECTIONS", 1)
+    with serving() as port:
+        with monkeypatch.context() as patch:
+            patch.setattr(ThreadingMixIn, "process_request", no_thread)
+            assert raw(port, b"GET /healthz HTTP/1.0\r\n\r\n") == b""
+        assert ask(port, "/healthz")[0] == 200
+
+
+def no_thread(*_):
+    raise RuntimeError("can't start new thread")
 
 
 def test_a_disk_that_hangs_leaves_health_to_answer(monkeypatch):

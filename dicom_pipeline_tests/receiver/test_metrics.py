@@ -3,6 +3,7 @@
 import math
 import re
 import threading
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +16,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from receiver.gauges import Gauges
 from receiver.metrics import AssociationResult, Metrics, Phase, Rejection, ReportResult
 from receiver.outbox import Depth
+from receiver.recent import Recent
 from receiver.statuses import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -206,6 +208,25 @@ def test_what_cannot_be_read_is_nan_and_all_else_is_told(callback, names, caplog
     assert unreadable == [f"dicom_receiver_{name}" for name in names]
     assert [record.message for record in caplog.records] == ["metric cannot be read"]
     assert caplog.records[0].error == "OSError: Input/output error"
+
+
+def test_the_log_tells_each_failure_to_read_once(monkeypatch, caplog):
+    monkeypatch.setattr("receiver.gauges.Recent", partial(Recent, keep_seconds=0))
+    away = [True, True, False, True]
+
+    def free_bytes():
+        return fails() if away.pop(0) else 1
+
+    metrics = watching(free_bytes=free_bytes)
+    told = []
+    while away:
+        generate_latest(metrics)
+        told.append(len(caplog.records))
+    assert told == [1, 1, 1, 2]
+
+
+def test_no_series_is_doubled_by_its_time_of_birth():
+    assert b"_created" not in generate_latest(Metrics())
 
 
 def test_what_the_receiver_does_not_have_is_not_shown():
