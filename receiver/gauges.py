@@ -27,8 +27,9 @@ class Gauges(NamedTuple):
     """Of the storage root's file system."""
     min_free_bytes: int
     """RECEIVER_MIN_FREE_BYTES."""
-    reports_waiting: Callable[[], int] | None = None
-    """Storage commitment reports; None: no such service."""
+    commitment: Callable[[], tuple[int, float]] | None = None
+    """Storage commitment reports that wait, and the age of the oldest in seconds; None: no such
+    service."""
     certificate_expiry: Callable[[], float] | None = None
     """Seconds since the epoch; None: no TLS."""
 
@@ -55,8 +56,9 @@ _DISK: Final = (
 _LOW_WATER: Final = (
     _Family("storage_min_free_bytes", "The low-water mark of that space, RECEIVER_MIN_FREE_BYTES."),
 )
-_WAITING: Final = (
+_COMMITMENT: Final = (
     _Family("commitment_reports_waiting", "Storage commitment reports that are not delivered yet."),
+    _Family("commitment_age_seconds", "How long ago the oldest of them was asked for."),
 )
 _EXPIRY: Final = (
     _Family("certificate_expiry_timestamp_seconds", "When the receiver's TLS certificate expires."),
@@ -128,8 +130,8 @@ def _readings(gauges: Gauges) -> Iterator[_Reading]:
     yield _Reading(_UNFINISHED, _one(gauges.unfinished_receipts))
     yield _Reading(_DISK, disk)
     yield _Reading(_LOW_WATER, lambda: (low_water,))
-    if gauges.reports_waiting is not None:
-        yield _Reading(_WAITING, _one(gauges.reports_waiting))
+    if gauges.commitment is not None:
+        yield _Reading(_COMMITMENT, gauges.commitment)
     if gauges.certificate_expiry is not None:
         yield _Reading(_EXPIRY, _one(gauges.certificate_expiry))
 

@@ -36,11 +36,18 @@ Rejection = Literal[
     "request_timeout",
     "proxy_header",
     "tls",
+    "invalid_request",
 ]
 """Why there was no association: the first two were told by an A-ASSOCIATE-RJ."""
 
-ReportResult = Literal["delivered", "failed", "given_up"]
-"""What became of an attempt to deliver a storage commitment report."""
+RequestResult = Literal["taken", "refused"]
+"""What an N-ACTION was answered."""
+
+Safety = Literal["safe", "not_safe"]
+"""What a storage commitment report says of an object."""
+
+ReportResult = Literal["delivered", "given_up"]
+"""What became of a storage commitment report."""
 
 UNKNOWN_TENANT: Final = "?"
 """Stands for every tenant that the configuration did not name: no tenant can be called so."""
@@ -126,14 +133,23 @@ class Metrics:
             "When events were last published (0: not since the start).",
             registry=registry,
         )
-        self._commitments = Counter(
+        requests = Counter(
             f"{PREFIX}_commitment_requests",
-            "Storage commitment requests taken.",
+            "Storage commitment requests, by what they were answered.",
+            ("result",),
             registry=registry,
         )
+        self._requests = {each: requests.labels(each).inc for each in get_args(RequestResult)}
+        committed = Counter(
+            f"{PREFIX}_commitment_objects",
+            "Objects that storage commitment was asked for, by what was found.",
+            ("result",),
+            registry=registry,
+        )
+        self._committed = {each: committed.labels(each).inc for each in get_args(Safety)}
         reports = Counter(
             f"{PREFIX}_commitment_reports",
-            "Attempts to deliver a storage commitment report, by result.",
+            "Storage commitment reports, by what became of them.",
             ("result",),
             registry=registry,
         )
@@ -192,10 +208,15 @@ class Metrics:
         """The event log did not take what the outbox holds."""
         self._publish_failures.inc()
 
-    def commitment_requested(self) -> None:
-        """A storage commitment request (N-ACTION) was taken."""
-        self._commitments.inc()
+    def commitment_requested(self, status: int) -> None:
+        """A storage commitment request (N-ACTION) was answered with ``status``."""
+        self._requests["refused" if status else "taken"]()
 
-    def commitment_reported(self, result: ReportResult) -> None:
-        """There was an attempt to deliver a report (N-EVENT-REPORT)."""
-        self._reports[result]()
+    def commitment_evaluated(self, good: int, failed: int) -> None:
+        """So many objects of a request were found safe, and so many not."""
+        self._committed["safe"](good)
+        self._committed["not_safe"](failed)
+
+    def commitment_reported(self, delivered: bool) -> None:  # noqa: FBT001 - a hook's signature
+        """A report (N-EVENT-REPORT) was delivered, or given up."""
+        self._reports["delivered" if delivered else "given_up"]()

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from receiver.gauges import Gauges
-from receiver.metrics import AssociationResult, Metrics, Phase, Rejection, ReportResult
+from receiver.metrics import AssociationResult, Metrics, Phase, Rejection
 from receiver.outbox import Depth
 from receiver.recent import Recent
 from receiver.statuses import Status
@@ -28,7 +28,7 @@ def gauges(**given):
         "unfinished_receipts": lambda: 2,
         "free_bytes": lambda: 1000,
         "min_free_bytes": 500,
-        "reports_waiting": lambda: 7,
+        "commitment": lambda: (7, 8.5),
         "certificate_expiry": lambda: 2e9,
     }
     return Gauges(**(usual | given))
@@ -122,13 +122,20 @@ def test_publishing_tells_how_much_and_when():
     assert value(metrics, "publish_last_success_timestamp_seconds") > 1.7e9
 
 
-@pytest.mark.parametrize("result", get_args(ReportResult))
-def test_commitment_requests_and_reports_are_counted(result):
+def test_storage_commitment_is_counted_from_request_to_report():
     metrics = Metrics()
-    metrics.commitment_requested()
-    metrics.commitment_reported(result)
-    assert value(metrics, "commitment_requests_total") == 1
-    assert value(metrics, "commitment_reports_total", result=result) == 1
+    for status in (0x0000, 0x0213, 0x0110):
+        metrics.commitment_requested(status)
+    metrics.commitment_evaluated(7, 2)
+    metrics.commitment_reported(True)
+    metrics.commitment_reported(False)
+    metrics.commitment_reported(False)
+    assert value(metrics, "commitment_requests_total", result="taken") == 1
+    assert value(metrics, "commitment_requests_total", result="refused") == 2
+    assert value(metrics, "commitment_objects_total", result="safe") == 7
+    assert value(metrics, "commitment_objects_total", result="not_safe") == 2
+    assert value(metrics, "commitment_reports_total", result="delivered") == 1
+    assert value(metrics, "commitment_reports_total", result="given_up") == 2
 
 
 @pytest.mark.parametrize("reason", get_args(Rejection))
@@ -163,6 +170,7 @@ def test_gauges_are_read_when_asked_for():
     assert value(metrics, "storage_min_free_bytes") == 500
     assert value(metrics, "disk_low") == 0
     assert value(metrics, "commitment_reports_waiting") == 7
+    assert value(metrics, "commitment_age_seconds") == 8.5
     assert value(metrics, "certificate_expiry_timestamp_seconds") == 2e9
 
 
@@ -191,7 +199,7 @@ def test_a_disk_is_low_below_its_mark(free, low):
         ("outbox", ["outbox_events", "outbox_age_seconds"]),
         ("unfinished_receipts", ["unfinished_receipts"]),
         ("free_bytes", ["storage_free_bytes", "disk_low"]),
-        ("reports_waiting", ["commitment_reports_waiting"]),
+        ("commitment", ["commitment_reports_waiting", "commitment_age_seconds"]),
         ("certificate_expiry", ["certificate_expiry_timestamp_seconds"]),
     ],
 )
@@ -230,9 +238,9 @@ def test_no_series_is_doubled_by_its_time_of_birth():
 
 
 def test_what_the_receiver_does_not_have_is_not_shown():
-    text = generate_latest(watching(reports_waiting=None, certificate_expiry=None)).decode()
+    text = generate_latest(watching(commitment=None, certificate_expiry=None)).decode()
     assert "certificate" not in text
-    assert "reports_waiting" not in text
+    assert "commitment_age" not in text
     assert "outbox_events" in text
 
 
