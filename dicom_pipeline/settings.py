@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     receiver_proxy_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Balancers (a JSON list of networks): their connections begin with a PROXY header."""
     receiver_tls_certificate: Path | None = None
-    """PEM file of the receiver's certificate chain. With it the port speaks TLS only. Default: no TLS."""
+    """PEM file of its certificate chain: the port then speaks TLS only. Default: no TLS."""
     receiver_tls_key: Path | None = None
     """PEM file of its private key. Default: it is in the certificate's file."""
     receiver_tls_key_password: SecretStr | None = None

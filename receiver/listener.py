@@ -1,0 +1,255 @@
+"""The port: accepts connections, and gives pynetdicom those that have asked for an association.
+
+pynetdicom's own server wraps TLS in its accept loop and starts two threads, polling at 1 kHz, for
+every connection, whether it says something or not. Here they wait in `receiver.waiting_room`.
+"""
+
+import errno
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final
+
+from pynetdicom import AE, evt
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationServer
+
+from dicom_pipeline.settings import Settings
+from receiver.connection import Connection
+from receiver.descriptors import capacity, parked
+from receiver.failures import described
+from receiver.greeting import Greeting, Refusal
+from receiver.polled_socket import wait_by_poll
+from receiver.tls import CHECK_SECONDS, ReloadingTls
+from receiver.waiting_room import WaitingRoom
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG: Final = 512
+_ACCEPTS: Final = 64
+"""Connections taken in one round, so that those that wait have their turn."""
+_PAUSE_SECONDS: Final = 0.05
+_COMPLAINT_SECONDS: Final = 1.0
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerHooks:
+    """Who is told what happens before an association; called in any thread."""
+
+    connection_refused: Callable[[Refusal], None] = lambda _: None
+
+
+def start_listener(  # noqa: PLR0913 - what pynetdicom's start_server takes, and the settings
+    entity: AE,
+    settings: Settings,
+    *,
+    contexts: Sequence[PresentationContext],
+    evt_handlers: Sequence[Any],
+    hooks: ListenerHooks | None = None,
+    tls_check_seconds: float = CHECK_SECONDS,
+) -> "Listener":
+    """Listen on the settings' host and port, in a thread.
+
+    Args:
+        entity: as for `pynetdicom.AE.start_server`.
+        settings: host, port, TLS, PROXY networks, limits and timeouts.
+        contexts: copied deeply for each connection, so best one; EVT_REQUESTED sets the others.
+        evt_handlers: as for `pynetdicom.AE.start_server`.
+        hooks: who is told of refused connections.
+        tls_check_seconds: how often, at most, the TLS files are looked at for changes.
+
+    Raises:
+        ConfigurationError: the settings of TLS, or their files, are of no use.
+        OSError: the address cannot be bound.
+    """
+    tls = ReloadingTls(settings, tls_check_seconds)
+    listener = entity.make_server(
+        (settings.receiver_host, settings.receiver_port),
+        contexts=list(contexts),
+        evt_handlers=list(evt_handlers),
+        server_class=Listener,
+        settings=settings,
+        tls=tls,
+        hooks=hooks or ListenerHooks(),
+    )
+    assert isinstance(listener, Listener)
+    listener.start()
+    return listener
+
+
+class Listener(AssociationServer):
+    """pynetdicom's server, with another way from the port to its associations."""
+
+    request_queue_size = _BACKLOG
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - pynetdicom's own, passed on
+        settings: Settings,
+        tls: ReloadingTls,
+        hooks: ListenerHooks,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Bind the port. Use `start_listener`."""
+        self._settings = settings
+        self._tls = tls
+        self._hooks = hooks
+        super().__init__(*args, **kwargs)
+        self._listening.setblocking(False)
+        self.bind(evt.EVT_CONN_OPEN, wait_by_poll)
+        self._complaints = _Complaints()
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self.serve_forever, name="listener", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The real one."""
+        return int(self.server_address[1])
+
+    @property
+    def _listening(self) -> socket.socket:
+        assert self.socket is not None
+        return self.socket
+
+    def server_bind(self) -> None:
+        """Bind; several processes share the port when the settings say so."""
+        if self._settings.receiver_processes > 1:
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def start(self) -> None:
+        """Serve in a thread."""
+        self._thread.start()
+
+    def serve_forever(self, poll_interval: float | None = None) -> None:
+        """Accept, and let connections wait, until `shutdown`.
+
+        pynetdicom's ``service_actions``, a ``gc.collect()`` at intervals that stops all threads
+        for some 40 ms, is not called: Python collects by itself.
+        """
+        with select.epoll() as epoll:
+            room = WaitingRoom(
+                epoll,
+                capacity(self._settings.receiver_max_connections),
+                self._associate,
+                self._refused,
+            )
+            port = self._listening.fileno()
+            epoll.register(port, select.EPOLLIN)
+            epoll.register(self._wake, select.EPOLLIN)
+            try:
+                while not self._stopping.is_set():
+                    left = room.expire()
+                    for descriptor, _ in epoll.poll(poll_interval if left is None else left):
+                        if descriptor == port:
+                            self._accept(room)
+                        else:
+                            room.ready(descriptor)
+            finally:
+                self.server_close()
+                room.close()
+
+    def shutdown(self) -> None:
+        """Close the port and every connection that waits; associations go on."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+        else:
+            self.server_close()
+        os.close(self._wake)
+
+    def get_request(self) -> tuple[Connection, tuple[str, int]]:
+        """One accepted connection and its address."""
+        plain, address = self._listening.accept()
+        connection = Connection(plain.family, plain.type, plain.proto, fileno=parked(plain))
+        return connection, _unmapped(address)
+
+    def _accept(self, room: WaitingRoom) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                connection, address = self.get_request()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:  # they stay in the backlog until there is room again
+                    self._complaints.tell("no_descriptors", "connection not taken: %s", error)
+                    time.sleep(_PAUSE_SECONDS)
+                return
+            settings = self._settings
+            deadline = time.monotonic() + settings.receiver_request_timeout_seconds
+            connection.begin(
+                address,
+                deadline=deadline,
+                network_timeout=settings.receiver_network_timeout_seconds,
+            )
+            room.enter(
+                Greeting(
+                    connection,
+                    deadline=deadline,
+                    network_timeout=settings.receiver_network_timeout_seconds,
+                    behind_proxy=_within(address[0], settings.receiver_proxy_networks),
+                    tls=self._tls.context,
+                )
+            )
+
+    def _associate(self, connection: Connection) -> None:
+        """Have pynetdicom start its threads for a connection whose request is there."""
+        if self._stopping.is_set():
+            connection.close()
+            return
+        try:
+            self.finish_request(connection, connection.client_address)
+        except Exception as error:  # noqa: BLE001 - no more threads, say: this one connection ends
+            logger.error("association not started", extra=described(error))  # noqa: TRY400
+            connection.close()
+
+    def _refused(self, reason: Refusal, host: str, detail: str) -> None:
+        self._hooks.connection_refused(reason)
+        self._complaints.tell(
+            reason, "connection refused: %s", detail, extra={"reason": reason, "source_ip": host}
+        )
+
+
+class _Complaints:
+    """Log lines of one kind once a second at the most: whoever floods us shall not fill disks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[float, int]] = {}
+        """When one of a kind was written last, and how many were left out since."""
+
+    def tell(
+        self, kind: str, message: str, *args: object, extra: dict[str, str] | None = None
+    ) -> None:
+        now = time.monotonic()
+        with self._lock:
+            last, omitted = self._told.get(kind, (-_COMPLAINT_SECONDS, 0))
+            if now - last < _COMPLAINT_SECONDS:
+                self._told[kind] = last, omitted + 1
+                return
+            self._told[kind] = now, 0
+        more = {"omitted_before": omitted} if omitted else {}
+        logger.warning(message, *args, extra={**(extra or {}), **more})
+
+
+def _unmapped(address: tuple[Any, ...]) -> tuple[str, int]:
+    """Host and port; an IPv4 address that an IPv6 socket shows as ``::ffff:`` is IPv4."""
+    host = str(address[0])
+    mapped = host.lower().removeprefix("::ffff:")
+    return (mapped if "." in mapped else host), int(address[1])
+
+
+def _within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    address = ip_address(host.partition("%")[0])
+    return any(address in network for network in networks)
