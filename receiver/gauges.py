@@ -27,6 +27,8 @@ class Gauges(NamedTuple):
     """Of the storage root's file system."""
     min_free_bytes: int
     """RECEIVER_MIN_FREE_BYTES."""
+    max_associations: int
+    """RECEIVER_MAX_ASSOCIATIONS."""
     commitment: Callable[[], tuple[int, float]] | None = None
     """Storage commitment reports that wait, and the age of the oldest in seconds; None: no such
     service."""
@@ -53,8 +55,9 @@ _DISK: Final = (
     _Family("storage_free_bytes", "Free space on the storage root."),
     _Family("disk_low", "1 while the free space is below its low-water mark, else 0."),
 )
-_LOW_WATER: Final = (
+_LIMITS: Final = (
     _Family("storage_min_free_bytes", "The low-water mark of that space, RECEIVER_MIN_FREE_BYTES."),
+    _Family("associations_max", "How many may stand at a time, RECEIVER_MAX_ASSOCIATIONS."),
 )
 _COMMITMENT: Final = (
     _Family("commitment_reports_waiting", "Storage commitment reports that are not delivered yet."),
@@ -129,7 +132,7 @@ def _readings(gauges: Gauges) -> Iterator[_Reading]:
     yield _Reading(_OUTBOX, gauges.outbox)
     yield _Reading(_UNFINISHED, _one(gauges.unfinished_receipts))
     yield _Reading(_DISK, disk)
-    yield _Reading(_LOW_WATER, lambda: (low_water,))
+    yield _Reading(_LIMITS, lambda: (low_water, gauges.max_associations))
     if gauges.commitment is not None:
         yield _Reading(_COMMITMENT, gauges.commitment)
     if gauges.certificate_expiry is not None:

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from receiver.gauges import Gauges
 from receiver.metrics import AssociationResult, Metrics, Phase, Rejection
-from receiver.outbox import Depth
+from receiver.outbox import Depth, Outbox
 from receiver.recent import Recent
 from receiver.statuses import Status
 
@@ -28,6 +28,7 @@ def gauges(**given):
         "unfinished_receipts": lambda: 2,
         "free_bytes": lambda: 1000,
         "min_free_bytes": 500,
+        "max_associations": 32,
         "commitment": lambda: (7, 8.5),
         "certificate_expiry": lambda: 2e9,
     }
@@ -169,9 +170,20 @@ def test_gauges_are_read_when_asked_for():
     assert value(metrics, "storage_free_bytes") == 1000
     assert value(metrics, "storage_min_free_bytes") == 500
     assert value(metrics, "disk_low") == 0
+    assert value(metrics, "associations_max") == 32
     assert value(metrics, "commitment_reports_waiting") == 7
     assert value(metrics, "commitment_age_seconds") == 8.5
     assert value(metrics, "certificate_expiry_timestamp_seconds") == 2e9
+
+
+def test_an_outbox_gives_its_depth(tmp_path):
+    outbox = Outbox(tmp_path / "outbox.db")
+    try:
+        metrics = watching(outbox=outbox.depth)
+        assert value(metrics, "outbox_events") == 0
+        assert value(metrics, "outbox_age_seconds") == 0
+    finally:
+        outbox.close()
 
 
 def test_watching_reads_nothing_before_somebody_asks():
