@@ -7,7 +7,14 @@ from the tables below.
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+)
 from prometheus_client.core import Metric
 
 from dicom_pipeline import __version__
@@ -157,6 +164,7 @@ class Metrics:
         Info(f"{PREFIX}_build", "Version of the program.", registry=registry).info(
             {"version": __version__}
         )
+        ProcessCollector(registry=registry)
 
     def watch(self, gauges: Gauges) -> None:
         """Read these as well from now on; to be called once."""
