@@ -37,6 +37,8 @@ class Load:
     """Per run at most; 0: no limit."""
     seconds: float
     """Of sending; 0: no limit. Only the fast sender can heed it."""
+    first_association: int = 0
+    """Number that the first association's UIDs are made of."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ def send_fast(server: Server, load: Load, warm_up: int, clock_starts: Callable[[
                 template=str(load.file),
                 port=server.port,
                 called=server.called,
-                first_association=sum(shares[:n]),
+                first_association=load.first_association + sum(shares[:n]),
                 associations=share,
                 warm_up=warm_up,
                 objects=-(-load.objects // load.associations),
