@@ -24,6 +24,7 @@ FAILURES_EXIST: Final = 2
 """Event Type IDs (PS3.4 table J.3-2)."""
 
 CONNECT_SECONDS: Final = 10.0
+_ABORT_SECONDS: Final = 2.0
 
 
 class NotDeliveredError(TransientError):
@@ -124,15 +125,19 @@ class AssociationReporter:
 
 
 class OwnAssociation:
-    """Sends reports over associations that it requests; `abort` interrupts one."""
+    """Sends reports over associations that it requests, until `abort`."""
 
     def __init__(self) -> None:
         self._association: Association | None = None
+        self._aborted = False
 
     def abort(self) -> None:
-        """End the association that stands, if any. May be called from any thread."""
+        """End the association that stands, and each later one. May be called from any thread."""
+        self._aborted = True
         if (association := self._association) is not None:
-            association.abort()
+            association.abort(block=False)
+            association.join(_ABORT_SECONDS)  # until it takes no messages away any more
+            association.dimse.msg_queue.put((None, None))  # ends the wait for a response
 
     def send(
         self,
@@ -156,6 +161,9 @@ class OwnAssociation:
                 association = self._associate(requester, address, timeout, roles=roles)
                 if association.is_established or not association.rejected_contexts:
                     break
+            if self._aborted:
+                association.abort(block=False)
+                raise NotDeliveredError("the receiver stops")
             if not association.is_established:
                 raise UnreachableError(
                     f"no association with {requester.calling_ae} at {address.host}:{address.port}: "

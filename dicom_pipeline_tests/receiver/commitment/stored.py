@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.filewriter import write_dataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from receiver.commitment.records import SCHEMA, Placement, insert
 from receiver.commitment.requests import Reference
