@@ -215,10 +215,10 @@ class Listener(AssociationServer):
             connection.close()
 
     def _refused(self, reason: Refusal, host: str, detail: str) -> None:
-        self._hooks.connection_refused(reason)
         self._complaints.tell(
             reason, "connection refused: %s", detail, extra={"reason": reason, "source_ip": host}
         )
+        self._hooks.connection_refused(reason)
 
 
 class _Complaints:

@@ -88,7 +88,11 @@ def _load_own(context: ssl.SSLContext, settings: Settings) -> None:
     if key is not None:
         _readable("RECEIVER_TLS_KEY", key)
 
+    encrypted = False
+
     def tell_password() -> str:
+        nonlocal encrypted
+        encrypted = True
         if password is None:
             raise ConfigurationError(
                 f"RECEIVER_TLS_KEY {key or certificate}: the key is encrypted: "
@@ -99,9 +103,10 @@ def _load_own(context: ssl.SSLContext, settings: Settings) -> None:
     try:
         context.load_cert_chain(certificate, key, tell_password)
     except ssl.SSLError as error:
+        reason = error.reason or ("BAD_DECRYPT" if encrypted else "PEM")
         raise ConfigurationError(
             f"RECEIVER_TLS_CERTIFICATE {certificate}, RECEIVER_TLS_KEY {key or '(same file)'}: "
-            f"{_OWN_PROBLEMS.get(error.reason or '', _OWN_PROBLEM)} ({error.reason or 'PEM'})"
+            f"{_OWN_PROBLEMS.get(reason, _OWN_PROBLEM)} ({reason})"
         ) from error
 
 
