@@ -142,7 +142,9 @@ def send_storescu(
     return Sent(objects=objects, warm_up=0, seconds=seconds, cpu_seconds=cpu)
 
 
-def write_folders(template: Template, parent: Path, count: int, objects: int) -> list[Path]:
+def write_folders(
+    template: Template, parent: Path, count: int, objects: int, first_association: int = 0
+) -> list[Path]:
     """Part 10 files for ``count`` processes of storescu, ``objects`` of them in all."""
     content = bytearray(template.head + template.data_set)
     offsets = template.offsets(bytes(content))
@@ -151,7 +153,7 @@ def write_folders(template: Template, parent: Path, count: int, objects: int) ->
         folder = parent / str(index)
         folder.mkdir(parents=True)
         for number in range(-(-objects // count)):
-            patch(content, offsets, uids(index, number))
+            patch(content, offsets, uids(first_association + index, number))
             (folder / f"{number:06d}.dcm").write_bytes(content)
         folders.append(folder)
     return folders

@@ -102,6 +102,11 @@ class Server(ABC):
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
     def pid(self) -> int:
         """Process at the top of the system's tree."""
         assert self.process is not None
