@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Generator
 from enum import IntEnum
 from typing import Final, Literal
@@ -26,7 +27,9 @@ _HEAD: Final = struct.Struct(">BxL")
 """Type and length of a PDU: PS3.8 9.3.1."""
 _A_ASSOCIATE_RQ: Final = 0x01
 _PDU_TYPES: Final = range(0x01, 0x08)
-_CHUNK: Final = 1 << 16
+_SHORT: Final = 1 << 16
+"""Bytes of a request that anybody may send; of longer ones only so many are read at a time."""
+_LONG_REQUESTS: Final = threading.BoundedSemaphore(32)
 
 _SERVICE_PROVIDER: Final = 2
 _UNRECOGNISED_PDU: Final = 1
@@ -89,6 +92,11 @@ class Greeting:
         except OSError as error:
             raise GoneError from error
 
+    def close(self) -> None:
+        """Close the connection; not while it proceeds."""
+        self._steps.close()
+        self.connection.close()
+
     def _run(self) -> Generator[Wait, None, None]:
         self.connection.setblocking(False)
         if self._behind_proxy:
@@ -149,9 +157,15 @@ class Greeting:
         if size > MAX_REQUEST_BYTES:
             self._abort(_INVALID_VALUE)
             raise RefusedError("invalid_request", f"an A-ASSOCIATE-RQ of {size} bytes")
-        while len(data) < size:
-            data += yield from self._some(min(size - len(data), _CHUNK))
-        request = bytes(data)
+        if size <= _SHORT:
+            request = yield from self._read_rest(data, size)
+        elif _LONG_REQUESTS.acquire(blocking=False):
+            try:
+                request = yield from self._read_rest(data, size)
+            finally:
+                _LONG_REQUESTS.release()
+        else:
+            raise RefusedError("too_many_connections", "too many long requests at a time")
         try:
             pdu = A_ASSOCIATE_RQ()
             pdu.decode(request)
@@ -160,6 +174,11 @@ class Greeting:
             self._abort(_INVALID_VALUE)
             raise RefusedError("invalid_request", "the A-ASSOCIATE-RQ is malformed") from error
         return request
+
+    def _read_rest(self, data: bytearray, size: int) -> Generator[Wait, None, bytes]:
+        while len(data) < size:
+            data += yield from self._some(min(size - len(data), _SHORT))
+        return bytes(data)
 
     def _some(self, size: int, flags: int = 0) -> Generator[Wait, None, bytes]:
         """At least one byte, at most ``size``."""

@@ -25,7 +25,7 @@ from receiver.connection import Connection
 from receiver.descriptors import capacity, parked
 from receiver.failures import described
 from receiver.greeting import Greeting, Refusal
-from receiver.polled_socket import wait_by_poll
+from receiver.polled_socket import lift_bounds, wait_by_poll
 from receiver.tls import CHECK_SECONDS, ReloadingTls
 from receiver.waiting_room import WaitingRoom
 
@@ -104,6 +104,7 @@ class Listener(AssociationServer):
         super().__init__(*args, **kwargs)
         self._listening.setblocking(False)
         self.bind(evt.EVT_CONN_OPEN, wait_by_poll)
+        self.bind(evt.EVT_ACCEPTED, lift_bounds)
         self._complaints = _Complaints()
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -43,3 +43,10 @@ def wait_by_poll(event: evt.Event) -> None:
     assert old is not None
     service.socket = PolledSocket(event.assoc, client_socket=old.socket)
     service.event_queue.get_nowait()  # both have announced the connection: once is right
+
+
+def lift_bounds(event: evt.Event) -> None:
+    """Once an association is accepted, its reads have a timeout each and nothing else."""
+    connection = connection_of(event.assoc)
+    if connection is not None:
+        connection.established()

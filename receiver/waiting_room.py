@@ -96,7 +96,7 @@ class WaitingRoom:
         """Close all; nothing is passed on any more once this returns."""
         self._workers.shutdown(cancel_futures=True)
         for guest in self._guests.values():
-            guest.greeting.connection.close()
+            guest.greeting.close()
         self._guests.clear()
 
     def _proceed(self, guest: _Guest) -> None:
@@ -109,14 +109,14 @@ class WaitingRoom:
                 "connection closed by its peer without an association request",
                 extra={"source_ip": greeting.connection.client_address[0]},
             )
-            greeting.connection.close()
+            greeting.close()
         except RefusedError as refusal:
             self._leave(guest)
             self._turn_away(greeting, refusal.reason, refusal.detail)
         except Exception as error:  # noqa: BLE001 - a worker has nobody else to tell
             self._leave(guest)
             logger.error("connection given up", extra=described(error))  # noqa: TRY400
-            greeting.connection.close()
+            greeting.close()
         else:
             if wait is not None:
                 self._wait(guest, wait)
@@ -143,7 +143,6 @@ class WaitingRoom:
         self._turn_away(guest.greeting, "request_timeout", "no association was requested in time")
 
     def _turn_away(self, greeting: Greeting, reason: Refusal, detail: str) -> None:
-        connection = greeting.connection
-        host = connection.client_address[0]
-        connection.close()
+        host = greeting.connection.client_address[0]
+        greeting.close()
         self._refused(reason, host, detail)

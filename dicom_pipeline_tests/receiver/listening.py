@@ -43,7 +43,6 @@ class Scp:
 
     def _on_established(self, event):
         connection = connection_of(event.assoc)
-        connection.established()
         self.connections.append(
             (connection.client_address, connection.certificate, event.assoc.requestor.address)
         )

@@ -93,6 +93,33 @@ def test_who_has_not_asked_by_the_deadline_is_closed(size):
         assert threading.active_count() <= threads + 4, "workers, none of which waits"
 
 
+def test_once_there_is_an_association_its_request_has_no_deadline_any_more():
+    options = {"receiver_request_timeout_seconds": SOON, "receiver_network_timeout_seconds": 20}
+    with listening(**options) as scp, connected(scp) as connection:
+        connection.sendall(association_request())
+        length = int.from_bytes(receive(connection, 6)[2:])
+        receive(connection, length)
+        time.sleep(SOON * 1.5)
+        connection.sendall(struct.pack(">BxL", 0x05, 4))  # a release in two parts
+        time.sleep(0.05)
+        connection.sendall(bytes(4))
+        assert receive(connection, 1) == b"\x06"
+
+
+def test_long_requests_take_turns_so_that_they_cannot_fill_the_memory():
+    head = struct.pack(">BxL", 0x01, 1_000_000)
+    with listening() as scp, ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(connected(scp)).sendall(head + bytes(60_000))
+        wait_until(lambda: len(scp.refused) == 8)
+        assert set(scp.refused) == {"too_many_connections"}
+        assert echo(scp) == 0
+    with listening() as scp, connected(scp) as connection:
+        connection.sendall(head + bytes(1_000_000))
+        wait_until(lambda: scp.refused)
+        assert scp.refused == ["invalid_request"], "the places are free again"
+
+
 def test_trickling_bytes_do_not_move_the_deadline():
     with listening(receiver_request_timeout_seconds=SOON) as scp, connected(scp) as connection:
         started = time.monotonic()
