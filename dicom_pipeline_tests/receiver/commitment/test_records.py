@@ -33,6 +33,13 @@ def test_the_files_of_an_object_are_found_while_their_receiver_holds_the_outbox(
     }
 
 
+def test_the_files_of_an_object_are_found_after_its_receiver_has_stopped(stored, connection):
+    with connection:
+        insert(connection, [Placement(f"{FOLDER}/1.1.dcm", START)])
+    connection.close()
+    assert find(stored.outboxes, "default", ["1.1"])
+
+
 def test_records_of_every_outbox_count(stored, connection):
     stored.record((f"{FOLDER}/1.1.dcm", START), node="first")
     stored.record((f"{FOLDER}/1.1.dcm", START), ("default/x/1/2/1.2.dcm", START), node="second")
