@@ -20,15 +20,17 @@ def cpu_seconds(pid: int) -> float:
 
     A child that ended counts from then on in its parent's ``cutime`` and ``cstime``.
     """
-    total = 0.0
     root = psutil.Process(pid)
-    for process in (root, *root.children(recursive=True)):
+    while True:
         try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:  # it has just ended: its parent has its time
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+            times = [each.cpu_times() for each in (*root.children(recursive=True), root)]
+        except psutil.NoSuchProcess:
+            if not root.is_running():
+                raise
+            continue  # a child has just ended: its parent has its time now
+        return sum(
+            each.user + each.system + each.children_user + each.children_system for each in times
+        )
 
 
 def describe(parent: Path) -> dict[str, object]:

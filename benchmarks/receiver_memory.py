@@ -22,7 +22,7 @@ from benchmarks import machine
 from benchmarks.loads import ct
 from benchmarks.receiver import RESULTS
 from benchmarks.senders import Load, send_fast
-from benchmarks.systems import REPOSITORY, DicomPipeline
+from benchmarks.systems import REPOSITORY, DicomPipeline, pipeline
 from benchmarks.template import Template, uids
 from benchmarks.wire import Association, WireError, associate, command_pdu, fragment
 
@@ -31,6 +31,7 @@ _SETTLE_SECONDS: Final = 120.0
 _RESPONSE_SECONDS: Final = 300.0
 """A slow disk may take this long to make a large object durable."""
 _WARM_UP: Final = 2
+_OVERRIDES: Final = {"RECEIVER_MAX_ASSOCIATIONS": "1000"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--associations", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10, help="of the associations' sending")
     parser.add_argument("--megabytes", type=int, default=2048, help="of the large object")
+    parser.add_argument("--variant", default="", help="public, queued, NAME=VALUE+NAME=VALUE")
     parser.add_argument("--parent", type=Path, default=REPOSITORY, help="where the objects go")
     parser.add_argument("--json", type=Path, default=RESULTS / "receiver_memory.json")
     options = parser.parse_args()
@@ -136,9 +138,15 @@ def main() -> None:
             return 1
 
         one = Load(template, file, 1, objects=1, seconds=0, first_association=options.associations)
+
+        def measure(case: str, place: str, send: Callable[[DicomPipeline], int]) -> Memory:
+            server = pipeline(options.variant, _OVERRIDES)
+            with server.start(folder / place):
+                return _measure(case, server, one, send)
+
         results = [
-            _measure(f"{options.associations} associations", folder / "many", one, many),
-            _measure(f"object of {options.megabytes} MiB", folder / "large", one, large),
+            measure(f"{options.associations} associations", "many", many),
+            measure(f"object of {options.megabytes} MiB", "large", large),
         ]
     _show(results)
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -147,18 +155,15 @@ def main() -> None:
 
 
 def _measure(
-    case: str, folder: Path, with_one: Load, send: Callable[[DicomPipeline], int]
+    case: str, server: DicomPipeline, one: Load, send: Callable[[DicomPipeline], int]
 ) -> Memory:
-    places = {"RECEIVER_MAX_ASSOCIATIONS": "1000"}
-    with DicomPipeline(places).start(folder) as server:
-        first = send_fast(server, with_one, 0, lambda: None).objects
-        server.settle(first, _SETTLE_SECONDS)
-        idle = rss(server.pid)
-        with Watch(server.pid) as watch:
-            count = send(server)
-        server.settle(first + count, _SETTLE_SECONDS)
-        after = rss(server.pid)
-    return Memory(case, idle, int(median(watch.samples)), max(watch.samples), after)
+    first = send_fast(server, one, 0, lambda: None).objects
+    server.settle(first, _SETTLE_SECONDS)
+    idle = rss(server.pid)
+    with Watch(server.pid) as watch:
+        count = send(server)
+    server.settle(first + count, _SETTLE_SECONDS)
+    return Memory(case, idle, int(median(watch.samples)), max(watch.samples), rss(server.pid))
 
 
 def _show(results: list[Memory]) -> None:

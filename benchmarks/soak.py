@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.loads import LOADS
 from benchmarks.soak_senders import SENDERS, TIMEOUT_SECONDS, Budget, World, keep_sending
-from benchmarks.systems import REPOSITORY, DicomPipeline, found
+from benchmarks.systems import REPOSITORY, DicomPipeline, found, pipeline
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, decode_event
 
@@ -83,6 +83,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--gigabytes", type=float, default=16, help="of objects in all")
+    parser.add_argument("--variant", default="", help="public, queued, NAME=VALUE+NAME=VALUE")
     parser.add_argument("--parent", type=Path, default=REPOSITORY, help="where the objects go")
     options = parser.parse_args()
     interrupted = threading.Event()
@@ -91,7 +92,7 @@ def main() -> None:
     console = Console()
     with tempfile.TemporaryDirectory(dir=options.parent, prefix=".bench-") as name:
         folder = Path(name).resolve()
-        with DicomPipeline(_OVERRIDES).start(folder / "receiver") as server:
+        with pipeline(options.variant, _OVERRIDES).start(folder / "receiver") as server:
             world = World(
                 server,
                 {load: make() for load, make in LOADS.items()},

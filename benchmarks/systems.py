@@ -270,14 +270,23 @@ def system(name: str) -> Server:
     """
     first, _, variant = name.partition(":")
     if first == "dicom-pipeline":
-        if variant and variant not in VARIANTS and "=" not in variant:
-            raise ValueError(f"no variant {variant!r}: use {', '.join(VARIANTS)} or NAME=VALUE")
-        pairs = dict(pair.split("=", 1) for pair in variant.split("+") if "=" in pair)
-        return DicomPipeline(VARIANTS.get(variant, pairs), variant)
+        return pipeline(variant)
     classes = {each.name: each for each in (Pynetdicom, Storescp, Orthanc)}
     if first not in classes or variant:
         raise ValueError(f"no system {name!r}: use dicom-pipeline, {', '.join(classes)}")
     return classes[first]()
+
+
+def pipeline(variant: str, overrides: Mapping[str, str] | None = None) -> DicomPipeline:
+    """Our receiver with the settings of a variant, and further ones.
+
+    Raises:
+        ValueError: there is no such variant.
+    """
+    if variant and variant not in VARIANTS and "=" not in variant:
+        raise ValueError(f"no variant {variant!r}: use {', '.join(VARIANTS)} or NAME=VALUE")
+    pairs = dict(pair.split("=", 1) for pair in variant.split("+") if "=" in pair)
+    return DicomPipeline({**VARIANTS.get(variant, pairs), **(overrides or {})}, variant)
 
 
 SYSTEMS: Final = ("dicom-pipeline", "pynetdicom", "storescp", "orthanc")
