@@ -93,7 +93,9 @@ class Worker:
         self._stopping.set()
         self._wake.set()
         self._own.abort()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            if self._thread.ident is not None:  # it was started
+            self._thread.join(seconds)
 
     def submit(self, number: int, reporter: Reporter | None) -> None:
         """Work on a transaction at once; ``reporter``: the association that has brought it."""

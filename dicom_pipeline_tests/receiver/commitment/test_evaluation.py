@@ -75,6 +75,13 @@ def test_a_file_under_anothers_name_is_not_the_object(stored):
     assert reasons(stored, first, second) == [None, 0x0110]
 
 
+def test_a_file_that_was_received_for_another_tenant_is_not_the_object(stored):
+    reference, file = stored.store()
+    path = str(file.relative_to(stored.root))
+    stored.write(path, reference.sop_instance_uid, tenant="other")
+    assert reasons(stored, reference) == [0x0110]
+
+
 @pytest.mark.parametrize("same_folder", [True, False])
 def test_the_version_received_last_decides(stored, same_folder):
     uid = new_uid()

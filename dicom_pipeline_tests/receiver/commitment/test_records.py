@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import PurePosixPath
 
@@ -89,6 +91,14 @@ def test_records_are_forgotten_by_the_day_of_their_last_receipt(stored, connecti
     assert set(find(stored.outboxes, "default", [f"1.{n}" for n in range(10)])) == {"1.0"}
     assert (count(connection, "received"), count(connection, "folders")) == (2, 2)
     assert steps == {1: 12, 3: 4, 100: 1}[limit]
+
+
+def test_the_outbox_gets_no_dicom_library_by_its_records():
+    program = "import sys, receiver.commitment.records; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"pydicom", "pynetdicom"} & set(loaded)
 
 
 def test_a_large_request_is_looked_up_by_the_key(stored, connection):

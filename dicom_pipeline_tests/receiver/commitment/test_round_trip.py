@@ -62,10 +62,7 @@ def serving(stored, address_of=lambda _: None, *, started=True, **options):
     try:
         yield commitment
     finally:
-        if started:
-            commitment.stop()
-        else:
-            commitment._transactions.close()
+        commitment.stop()
 
 
 def done(commitment):
@@ -212,6 +209,37 @@ def test_a_requester_that_is_away_gets_its_reports_when_it_is_back(stored, caplo
         with listener(reports, port=port):
             done(commitment)
     assert {report.TransactionUID for _, report in reports.received} == {"1.0", "1.1", "1.2"}
+
+
+def test_a_requester_that_is_away_is_tried_once_for_all_its_reports(stored, caplog):
+    looked_up, port = [], free_port()
+
+    def address_of(requester):
+        looked_up.append(requester)
+        return Address("127.0.0.1", port)
+
+    with serving(stored, started=False) as commitment:
+        for number in range(3):
+            act(commitment, [stored.store()[0]], f"1.{number}")
+    with serving(stored, address_of, pauses=QUICK._replace(first=60)):
+        wait_until(lambda: caplog.text.count("will try again") == 3)
+    assert len(looked_up) == 1
+
+
+def test_a_requester_that_does_not_answer_on_its_association_is_not_waited_for_long(stored, caplog):
+    go_on = threading.Event()
+
+    class Hanging(Reports):
+        def on_report(self, event):
+            go_on.wait(30)
+            return super().on_report(event)
+
+    with serving(stored, pauses=QUICK._replace(response=0.2)) as commitment:
+        with archive(commitment) as port, requesting(port, Hanging()) as association:
+            request_commitment(association, [stored.store()[0]])
+            wait_until(lambda: "will try again" in caplog.text, seconds=5)
+            go_on.set()
+        assert commitment.waiting().transactions == 1
 
 
 def test_a_report_that_was_not_taken_is_sent_again_and_says_the_same(stored):
