@@ -9,6 +9,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from enum import IntEnum
 from typing import Final, Literal
 
@@ -30,6 +31,11 @@ _PDU_TYPES: Final = range(0x01, 0x08)
 _SHORT: Final = 1 << 16
 """Bytes of a request that anybody may send; of longer ones only so many are read at a time."""
 _LONG_REQUESTS: Final = threading.BoundedSemaphore(32)
+
+_VERSION: Final = _HEAD.size
+_VERSION_1: Final = b"\0\1"
+_VERSION_NOT_SUPPORTED: Final = b"\x03\0\0\0\0\4\0\1\2\2"
+"""A-ASSOCIATE-RJ: permanent, by the service provider for ACSE: PS3.8 9.3.4."""
 
 _SERVICE_PROVIDER: Final = 2
 _UNRECOGNISED_PDU: Final = 1
@@ -166,14 +172,22 @@ class Greeting:
                 _LONG_REQUESTS.release()
         else:
             raise RefusedError("too_many_connections", "too many long requests at a time")
+        self._check(request)
+        # pynetdicom refuses versions that have a second one; only bit 0 counts: PS3.8 9.3.2.
+        return request[:_VERSION] + _VERSION_1 + request[_VERSION + len(_VERSION_1) :]
+
+    def _check(self, request: bytes) -> None:
+        """Refuse what pynetdicom would stumble over: one of its threads would wait for more."""
+        pdu = A_ASSOCIATE_RQ()
         try:
-            pdu = A_ASSOCIATE_RQ()
             pdu.decode(request)
             pdu.to_primitive()
-        except Exception as error:  # whatever it stumbles over, the sender must get its answer
+        except Exception as error:  # whatever it is, the sender must get its answer
             self._abort(_INVALID_VALUE)
             raise RefusedError("invalid_request", "the A-ASSOCIATE-RQ is malformed") from error
-        return request
+        if not pdu.protocol_version & 1:
+            self._answer(_VERSION_NOT_SUPPORTED)
+            raise RefusedError("invalid_request", "not version 1 of the protocol")
 
     def _read_rest(self, data: bytearray, size: int) -> Generator[Wait, None, bytes]:
         while len(data) < size:
@@ -198,13 +212,16 @@ class Greeting:
         return data
 
     def _abort(self, reason: int) -> None:
-        """Tell the peer by an A-ABORT, as PS3.8 9.2 (action AA-1) asks for, if it will listen."""
+        """Send an A-ABORT, as action AA-1 of PS3.8 9.2.3 asks for."""
         pdu = A_ABORT_RQ()
         pdu.source, pdu.reason_diagnostic = _SERVICE_PROVIDER, reason
-        try:
-            self.connection.send(pdu.encode())
-        except OSError:
-            return
+        self._answer(pdu.encode())
+
+    def _answer(self, data: bytes) -> None:
+        """Tell the peer why, if it will listen: it does not once its own bytes meet a reset."""
+        with suppress(OSError):
+            self.connection.send(data)
+            self.connection.recv(_SHORT)
 
 
 def _tls_problem(error: Exception) -> str:

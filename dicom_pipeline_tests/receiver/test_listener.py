@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicom_pipeline_tests.receiver.listening import (
     association_request,
@@ -26,6 +28,22 @@ pytestmark = pytest.mark.service
 SOON = 0.3
 ABORT = b"\x07\x00\x00\x00\x00\x04\x00\x00\x02"
 """An A-ABORT of the service provider, up to its reason."""
+
+
+VERSION, CONTEXT_ID = 7, 103
+"""Places in the request."""
+
+
+def patched_request(place, value):
+    request = bytearray(association_request())
+    request[place] = value
+    return bytes(request)
+
+
+@pytest.fixture(scope="module")
+def scp():
+    with listening() as scp:
+        yield scp
 
 
 def high(connection):
@@ -70,7 +88,8 @@ def test_one_more_connection_than_may_wait_is_closed_at_once_and_told_once_a_sec
         for _ in range(20):
             with connected(scp) as further:
                 assert until_closed(further) == b""
-        assert scp.refused == ["too_many_connections"] * 20
+        wait_until(lambda: len(scp.refused) == 20)
+        assert set(scp.refused) == {"too_many_connections"}
         (line,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
         assert line.getMessage() == "connection refused: RECEIVER_MAX_CONNECTIONS are there"
         waiting[0].sendall(association_request())
@@ -152,15 +171,39 @@ def test_a_request_in_many_parts_is_as_good_as_in_one():
         (struct.pack(">BxL", 0x01, 1 << 20), 6),
         (struct.pack(">BxL", 0x01, 0), 6),
         (struct.pack(">BxL", 0x01, 200) + b"\xff" * 200, 6),
+        (patched_request(CONTEXT_ID, 2), 6),
     ],
 )
 def test_what_is_no_association_request_is_aborted_at_once(data, reason):
     with listening() as scp, connected(scp) as connection:
         connection.sendall(data)
-        assert until_closed(connection) in {ABORT + bytes([reason]), b""}  # b"": by a reset
+        assert until_closed(connection) == ABORT + bytes([reason])
         wait_until(lambda: scp.refused)
         assert scp.refused == ["invalid_request"]
         assert scp.listener.active_associations == []
+
+
+@pytest.mark.parametrize(("version", "answer"), [(1, 2), (3, 2), (0, 3), (2, 3)])
+def test_only_bit_0_of_the_protocol_version_counts(version, answer):
+    with listening() as scp, connected(scp) as connection:
+        connection.sendall(patched_request(VERSION, version))
+        received = receive(connection, 6)
+        assert received[0] == answer
+        if answer == 3:
+            assert until_closed(connection) == bytes([0, 1, 2, 2])
+            assert scp.listener.active_associations == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(6, 241), st.integers(0, 255)), max_size=3))
+def test_no_request_keeps_a_thread_whatever_is_in_it(scp, changes):
+    request = bytearray(association_request())
+    for place, value in changes:
+        request[place] = value
+    with connected(scp) as connection:
+        connection.sendall(request)
+        assert connection.recv(1), "some answer"
+    wait_until(lambda: not scp.listener.active_associations)
 
 
 def test_a_health_probe_is_not_worth_a_line(caplog):
