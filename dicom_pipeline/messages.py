@@ -1,6 +1,7 @@
 """The event on the wire, the names of the queues, and the range of offsets that a run works on."""
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -130,6 +131,7 @@ def row_version(version: int, phase: int) -> int:
     return version * PHASES + phase
 
 
+@lru_cache(maxsize=4096)
 def uid_hash(uid: str) -> int:
     """First 8 bytes of the SHA-256 of a UID, big-endian, signed: fits a BIGINT."""
     return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big", signed=True)

@@ -111,15 +111,19 @@ class Peer(BaseModel):
         certificate: ClientCertificate | None = None,
     ) -> bool:
         """Whether an association from ``address`` with these AE titles is this peer's."""
-        ip = ipaddress.ip_address(address)
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
         return (
-            any(ip in network for network in self.networks)
+            self.from_network(address)
             and self.calling_ae in {None, calling_ae}
             and self.called_ae in {None, called_ae}
             and self._has_shown(certificate)
         )
+
+    def from_network(self, address: str) -> bool:
+        """Whether an address is in one of the peer's networks."""
+        ip = ipaddress.ip_address(address)
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self.networks)
 
     def _has_shown(self, certificate: ClientCertificate | None) -> bool:
         if self.certificate_sha256 is None and self.certificate_subject is None:

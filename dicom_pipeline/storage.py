@@ -12,9 +12,10 @@ No path is ever used for two contents, and a value from outside never leaves the
 import fcntl
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
@@ -23,6 +24,7 @@ from dicom_pipeline.errors import PermanentError
 INCOMING: Final = "incoming"
 NO_DATE: Final = "00000000"
 
+_STRICT_UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH: Final = 64
 _DATE: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
@@ -53,13 +55,14 @@ def check_uid(keyword: str, uid: str) -> tuple[str, ...]:
     """
     if len(uid) > _UID_LENGTH:
         raise InvalidUIDError(f"{keyword}: longer than {_UID_LENGTH} characters")
+    if _STRICT_UID.fullmatch(uid):
+        return ()
     if not _UID.fullmatch(uid):
         raise InvalidUIDError(f"{keyword}: empty or not digits and dots")
-    if any(len(part) > 1 and part.startswith("0") for part in uid.split(".")):
-        return (f"{keyword}: component with a leading zero",)
-    return ()
+    return (f"{keyword}: component with a leading zero",)
 
 
+@lru_cache(maxsize=256)
 def parse_date(study_date: str) -> date | None:
     """The day that a StudyDate value (DA, PS3.5 6.2) means; None when there is no such day."""
     if digits := _DATE.fullmatch(study_date):
@@ -77,7 +80,12 @@ def object_path(
     tenant: str, study_date: str, study_uid: str, series_uid: str, sop_uid: str
 ) -> PurePosixPath:
     """Where a new object belongs, relative to the storage root. UIDs must have been checked."""
-    return PurePosixPath(tenant, date_folder(study_date), study_uid, series_uid, f"{sop_uid}.dcm")
+    return _series_folder(tenant, study_date, study_uid, series_uid) / f"{sop_uid}.dcm"
+
+
+@lru_cache(maxsize=1024)
+def _series_folder(tenant: str, study_date: str, study_uid: str, series_uid: str) -> PurePosixPath:
+    return PurePosixPath(tenant, date_folder(study_date), study_uid, series_uid)
 
 
 def versioned(path: PurePosixPath, version: int) -> PurePosixPath:
@@ -136,26 +144,6 @@ def make_directories(path: Path) -> None:
     if len(_durable) >= _DURABLE_MAX:
         _durable.clear()
     _durable.add(path)
-
-
-def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a file that must not exist yet; its bytes are durable when this returns."""
-    with path.open("xb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def link_new(source: Path, target: Path) -> None:
-    """Give a file its final name, durably.
-
-    Raises:
-        FileExistsError: the name is taken; nothing was changed.
-    """
-    make_directories(target.parent)
-    os.link(source, target)
-    sync_directory(target.parent)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from dicom_pipeline.stages.object_meta import load_object_meta
 from dicom_pipeline.stages.renditions import open_renderer
 from dicom_pipeline.stages.storage import record_storage
 from dicom_pipeline.warehouse import open_warehouse
-from receiver.receipt import Receiving, Sender, StoreRequest
+from dicom_pipeline_tests.receiver.objects import DirectReceiving, Sent
+from receiver.receipt import Sender, StoreRequest
 
 CATALOG_TABLES = ("storage_record", "patient", "study", "series", "instance", "rendition")
 WAREHOUSE_TABLES = (
@@ -42,10 +43,11 @@ class DirectSink:
         self.log = log
         self.events = []
 
-    def add(self, event):
-        self.events.append(event)
-        value = encode(event)
-        self.log.publish([Message(topic, event.key, value) for topic in event.topics()])
+    def add(self, events):
+        self.events.extend(events)
+        for event in events:
+            value = encode(event)
+            self.log.publish([Message(topic, event.key, value) for topic in event.topics()])
 
 
 class Flow:
@@ -60,7 +62,7 @@ class Flow:
         self.indexer = indexer
         self.renderer = renderer
         self.sink = DirectSink(log)
-        self.receiving = Receiving(
+        self.receiving = DirectReceiving(
             root=settings.storage, worker_node_id="node-1", outbox=self.sink, clock=HybridClock()
         )
         self.handlers = {
@@ -80,8 +82,8 @@ class Flow:
         sender = Sender(
             "association", peer.tenant, address, calling_ae, called_ae, peer.character_set or ()
         )
-        request = StoreRequest(sop_class, sop_instance, sop_class, syntax, data_set)
-        return self.receiving.receive(sender, request)
+        request = StoreRequest(sop_class, sop_instance, sop_class, syntax)
+        return self.receiving.receive(sender, Sent(request, data_set))
 
     def receive_file(self, path, calling_ae="MODALITY"):
         """Receive the data set of a Part 10 file, byte for byte."""

@@ -16,13 +16,11 @@ from dicom_pipeline.storage import (
     atomic_file,
     check_uid,
     date_folder,
-    link_new,
     locate,
     make_directories,
     newest,
     object_path,
     versioned,
-    write_new,
 )
 
 
@@ -125,28 +123,6 @@ def test_a_folder_that_was_deleted_is_made_again(tmp_path):
     (tmp_path / "a").rmdir()
     make_directories(tmp_path / "a/b")
     assert (tmp_path / "a/b").is_dir()
-
-
-def test_a_written_file_is_synced_and_never_replaces_another(tmp_path, synced):
-    path = tmp_path / "x"
-    write_new(path, (b"ab", memoryview(b"cd")))
-    assert path.read_bytes() == b"abcd"
-    assert synced == [path]
-    with pytest.raises(FileExistsError):
-        write_new(path, (b"other",))
-    assert path.read_bytes() == b"abcd"
-
-
-def test_a_link_never_replaces_a_file(tmp_path, synced):
-    source, target = tmp_path / "source", tmp_path / "folder/target"
-    source.write_bytes(b"new")
-    link_new(source, target)
-    assert synced[-1] == target.parent
-    other = tmp_path / "other"
-    other.write_bytes(b"other")
-    with pytest.raises(FileExistsError):
-        link_new(other, target)
-    assert target.read_bytes() == b"new"
 
 
 def test_an_atomic_file_appears_complete_or_not_at_all(tmp_path):

@@ -1,12 +1,18 @@
 """The sockets that pynetdicom gets: bounded until an association stands, and closed for certain."""
 
+import select
 import socket
 import ssl
+import threading
 import time
 from contextlib import suppress
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from dicom_pipeline.peers import ClientCertificate
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 MAX_REQUEST_BYTES: Final = 1 << 20
 """No honest A-ASSOCIATE-RQ is longer: 128 contexts with 40 transfer syntaxes need 200 KB."""
@@ -120,3 +126,34 @@ class TlsConnection(Connection, ssl.SSLSocket):
     def pending(self) -> int:
         """Bytes that were deciphered and not read yet."""
         return super().pending() + ssl.SSLSocket.pending(self)
+
+    @cached_property
+    def _one_at_a_time(self) -> threading.Lock:
+        """OpenSSL's state must not be used by a reading and a writing thread at once."""
+        return threading.Lock()
+
+    def recv_into(
+        self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0, /
+    ) -> int:
+        """As usual; meanwhile another thread may send.
+
+        Raises:
+            TimeoutError: nothing came in time.
+        """
+        patience = self.gettimeout()
+        while True:
+            with self._one_at_a_time:
+                if ssl.SSLSocket.pending(self) or self._readable(0):
+                    return super().recv_into(buffer, nbytes, flags)
+            if not self._readable(patience):
+                raise TimeoutError
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+        """As usual; meanwhile another thread may receive."""
+        with self._one_at_a_time:
+            super().sendall(data, flags)
+
+    def _readable(self, seconds: float | None) -> bool:
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))

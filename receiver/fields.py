@@ -17,7 +17,7 @@ from dicom_pipeline.imaging.text import (
     resolve_character_set,
 )
 from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
-from dicom_pipeline.imaging.vrs import LONG_VRS
+from dicom_pipeline.imaging.vrs import LONG_VRS, SHORT_VRS
 from dicom_pipeline.storage import parse_date
 from receiver.syntaxes import DEFLATED, IMPLICIT
 
@@ -58,6 +58,8 @@ _DELIMITERS: Final = 0xFFFE
 _ENDS: Final = frozenset({0xFFFE_E00D, 0xFFFE_E0DD})
 """Item and Sequence Delimitation Item."""
 _UNDEFINED: Final = 0xFFFF_FFFF
+_PLAIN: Final = struct.Struct("<HH2sH")
+_LONG: Final = struct.Struct("<I")
 
 
 class UnreadableDataSetError(Exception):
@@ -181,6 +183,46 @@ def _header(data_set: bytes | memoryview, position: int, encoding: _Encoding) ->
 
 
 def scan(data_set: bytes | memoryview, encoding: _Encoding) -> tuple[dict[int, bytes], bool]:
+    """The wanted values of the top level, and whether the scan ended where it should."""
+    if encoding is _EXPLICIT_LITTLE and (values := _scan_plain(data_set)) is not None:
+        return values, True
+    return _scan_any(data_set, encoding)
+
+
+def _scan_plain(data_set: bytes | memoryview) -> dict[int, bytes] | None:
+    """The wanted values of an ordinary data set in explicit VR little endian.
+
+    Ordinary: ascending elements with known VRs and defined lengths up to one behind the last wanted
+    one. None: it is not, and `_scan_any` must look. Several times as fast, which is felt: this is
+    done for every object.
+    """
+    values: dict[int, bytes] = {}
+    position, before, end = 0, 0, len(data_set)
+    try:
+        while True:
+            group, element, vr, length = _PLAIN.unpack_from(data_set, position)
+            tag = group << 16 | element
+            if tag <= before:
+                return None
+            before = tag
+            position += 8
+            if vr not in SHORT_VRS:
+                if vr not in LONG_VRS:
+                    return None
+                (length,) = _LONG.unpack_from(data_set, position)
+                position += 4
+            if tag > NUMBER_OF_FRAMES:
+                return values
+            if length > end - position:
+                return None
+            if tag in _WANTED:
+                values[tag] = bytes(data_set[position : position + min(length, _VALUE_BYTES)])
+            position += length
+    except struct.error:
+        return None
+
+
+def _scan_any(data_set: bytes | memoryview, encoding: _Encoding) -> tuple[dict[int, bytes], bool]:
     """The wanted values of the top level, and whether the scan ended where it should.
 
     Sequences of defined length are skipped whole; in those of undefined length every element is

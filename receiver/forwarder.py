@@ -9,11 +9,14 @@ from typing import Final
 
 from dicom_pipeline.event_log import EventLog, Message
 from receiver.failures import described
+from receiver.metrics import Metrics
 from receiver.outbox import Entry, Outbox
 
 logger = logging.getLogger(__name__)
 
-_BATCH: Final = 256
+_BATCH: Final = 1024
+_LINGER_SECONDS: Final = 0.05
+"""Events that come within this time are published together."""
 _IDLE_SECONDS: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
@@ -22,10 +25,11 @@ _LONGEST_PAUSE: Final = 30.0
 class Forwarder:
     """A thread that publishes what the outbox holds, in its order, at least once."""
 
-    def __init__(self, outbox: Outbox, open_log: Callable[[], EventLog]) -> None:
+    def __init__(self, outbox: Outbox, open_log: Callable[[], EventLog], metrics: Metrics) -> None:
         """``open_log`` opens the event log with its topics; it is called again after failures."""
         self._outbox = outbox
         self._open_log = open_log
+        self._metrics = metrics
         self._log: EventLog | None = None
         self._published = 0
         self._deadline = float("inf")
@@ -35,6 +39,10 @@ class Forwarder:
     def start(self) -> None:
         """Start publishing."""
         self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether events are still being published."""
+        return self._thread.is_alive()
 
     def stop(self, drain_seconds: float) -> None:
         """Publish what is left, for at most ``drain_seconds``; the rest waits for a restart."""
@@ -50,6 +58,7 @@ class Forwarder:
                 more = self._forward()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must go out
                 self._close_log()
+                self._metrics.publish_failed()
                 logger.warning(
                     "event log is away, will try again",
                     extra={"pause_seconds": pause, **described(error)},
@@ -59,6 +68,7 @@ class Forwarder:
                 continue
             pause = _FIRST_PAUSE
             if more:
+                self._stopping.wait(_LINGER_SECONDS)
                 continue
             if self._stopping.is_set():
                 break
@@ -82,6 +92,7 @@ class Forwarder:
         if not entries:
             return False
         self._log.publish(list(_messages(entries)))
+        self._metrics.events_published(len(entries))
         self._published = entries[-1].id
         self._outbox.forget(self._published)
         return True

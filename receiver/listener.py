@@ -21,6 +21,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationServer
 
 from dicom_pipeline.settings import Settings
+from receiver.complaints import Complaints
 from receiver.connection import Connection
 from receiver.descriptors import capacity, parked
 from receiver.failures import described
@@ -35,7 +36,6 @@ _BACKLOG: Final = 512
 _ACCEPTS: Final = 64
 """Connections taken in one round, so that those that wait have their turn."""
 _PAUSE_SECONDS: Final = 0.05
-_COMPLAINT_SECONDS: Final = 1.0
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -105,7 +105,7 @@ class Listener(AssociationServer):
         self._listening.setblocking(False)
         self.bind(evt.EVT_CONN_OPEN, wait_by_poll)
         self.bind(evt.EVT_ACCEPTED, lift_bounds)
-        self._complaints = _Complaints()
+        self._complaints = Complaints()
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self.serve_forever, name="listener", daemon=True)
@@ -157,6 +157,10 @@ class Listener(AssociationServer):
             finally:
                 self.server_close()
                 room.close()
+
+    def alive(self) -> bool:
+        """Whether the port is served."""
+        return self._thread.is_alive()
 
     def shutdown(self) -> None:
         """Close the port and every connection that waits; associations go on."""
@@ -220,28 +224,6 @@ class Listener(AssociationServer):
             reason, "connection refused: %s", detail, extra={"reason": reason, "source_ip": host}
         )
         self._hooks.connection_refused(reason)
-
-
-class _Complaints:
-    """Log lines of one kind once a second at the most: whoever floods us shall not fill disks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._told: dict[str, tuple[float, int]] = {}
-        """When one of a kind was written last, and how many were left out since."""
-
-    def tell(
-        self, kind: str, message: str, *args: object, extra: dict[str, str] | None = None
-    ) -> None:
-        now = time.monotonic()
-        with self._lock:
-            last, omitted = self._told.get(kind, (-_COMPLAINT_SECONDS, 0))
-            if now - last < _COMPLAINT_SECONDS:
-                self._told[kind] = last, omitted + 1
-                return
-            self._told[kind] = now, 0
-        more = {"omitted_before": omitted} if omitted else {}
-        logger.warning(message, *args, extra={**(extra or {}), **more})
 
 
 def _unmapped(address: tuple[Any, ...]) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 from dicom_pipeline.errors import ConfigurationError, TransientError
 from dicom_pipeline.messages import Event, encode
 from dicom_pipeline.storage import make_directories
+from receiver.commitment import records
 from receiver.failures import described
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ _BATCH: Final = 512
 _BUSY_SECONDS: Final = 10
 _ADD_SECONDS: Final = 60.0
 """No receipt waits longer for its commit: the sender is told to come again."""
+_PROBE_SECONDS: Final = 2.0
 _LOCK_POLL_SECONDS: Final = 0.05
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -79,6 +82,7 @@ class _Row(NamedTuple):
 
 class _Add(NamedTuple):
     rows: list[_Row]
+    placements: Sequence[records.Placement]
     version: int
     """The clock has come at least this far."""
     done: "Future[None]"
@@ -115,7 +119,7 @@ class Outbox:
         try:
             self._connection = self._connect()
             self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(_SCHEMA + records.SCHEMA)
         except sqlite3.Error as error:
             self._lock_file.close()
             raise ConfigurationError(f"outbox {path} cannot be opened: {error}") from error
@@ -146,26 +150,40 @@ class Outbox:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
-    def add(self, event: Event) -> None:
-        """Return once the event is durable.
+    def add(self, events: Sequence[Event]) -> None:
+        """Return once the events are durable, all of them in one commit.
 
         Raises:
-            OutboxError: it may not be: the disk is full, broken or too slow, or the outbox takes
+            OutboxError: they may not be: the disk is full, broken or too slow, or the outbox takes
                 nothing any more.
         """
-        row = _Row(time.time(), " ".join(event.topics()), event.key, encode(event))
-        self._add([row], event.version)
+        if not events:
+            return
+        now = time.time()
+        self._add(
+            [_Row(now, " ".join(event.topics()), event.key, encode(event)) for event in events],
+            max(event.version for event in events),
+            placements=[records.Placement(event.file_path, event.version) for event in events],
+        )
 
-    def _add(self, rows: list[_Row], version: int) -> None:
+    def _add(
+        self,
+        rows: list[_Row],
+        version: int,
+        *,
+        placements: Sequence[records.Placement] = (),
+        seconds: float | None = None,
+    ) -> None:
+        seconds = _ADD_SECONDS if seconds is None else seconds
         done: Future[None] = Future()
         with self._refusing:
             if self._refusal:
                 raise OutboxError(f"outbox {self.path} {self._refusal}")
-            self._requests.put(_Add(rows, version, done))
+            self._requests.put(_Add(rows, placements, version, done))
         try:
-            done.result(_ADD_SECONDS)
+            done.result(seconds)
         except TimeoutError as error:
-            raise OutboxError(f"outbox {self.path}: no commit in {_ADD_SECONDS:.0f} s") from error
+            raise OutboxError(f"outbox {self.path}: no commit in {seconds:.0f} s") from error
 
     def take_over(self, other: "Outbox") -> int:
         """Move the events of another outbox here, and its clock; returns how many they were.
@@ -217,18 +235,42 @@ class Outbox:
         self._added.set()
 
     def depth(self) -> Depth:
-        """How many events wait, and for how long."""
+        """How many events wait, and for how long. The oldest leave first, so ids tell it."""
         with closing(self._connect()) as connection:
-            count, oldest = connection.execute(
-                "SELECT count(*), min(added_at) FROM outbox"
+            oldest = connection.execute(
+                "SELECT (SELECT max(id) FROM outbox) - id + 1, added_at "
+                "FROM outbox ORDER BY id LIMIT 1"
             ).fetchone()
-        return Depth(count, max(0.0, time.time() - oldest) if count else 0.0)
+        if oldest is None:
+            return Depth(0, 0.0)
+        return Depth(oldest[0], max(0.0, time.time() - oldest[1]))
+
+    def alive(self) -> bool:
+        """Whether events can be added: a writer that has ended does not come back."""
+        return self._writer.is_alive()
+
+    def probe(self) -> None:
+        """Make a commit without an event.
+
+        Raises:
+            OutboxError: it could not be made, or takes long.
+        """
+        self._add([], 0, seconds=_PROBE_SECONDS)
 
     def last_version(self) -> int:
         """The greatest version of any event ever added: where the clock goes on from."""
         with closing(self._connect()) as connection:
             (version,) = connection.execute("SELECT last_version FROM clock").fetchone()
         return int(version)
+
+    def forget_records(self, day: int) -> None:
+        """Delete the records of objects last received before ``day`` (since the epoch)."""
+        after: str | None = ""
+        with closing(self._connect()) as connection:
+            while after is not None:
+                connection.execute("BEGIN IMMEDIATE")
+                after = records.forget_older(connection, day, after)
+                connection.execute("COMMIT")
 
     def close(self) -> None:
         """Commit what was added and release the file."""
@@ -281,6 +323,7 @@ class Outbox:
                 "INSERT INTO outbox (added_at, topics, key, value) VALUES (?, ?, ?, ?)",
                 [row for each in adds for row in each.rows],
             )
+            records.insert(connection, [place for each in adds for place in each.placements])
             if forget:
                 connection.execute("DELETE FROM outbox WHERE id <= ?", (forget,))
             if adds:

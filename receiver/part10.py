@@ -19,15 +19,32 @@ IMPLEMENTATION_VERSION_NAME: Final = "DICOM_PIPELINE_1"
 PRIVATE_CREATOR_UID: Final = "2.25.187036146210963279180527934137450836082"
 """(0002,0100): says that (0002,0102) holds a `Receipt`."""
 
+HEAD_BYTES: Final = 2048
+"""Length of every head that we write: it is known before what the head says is."""
+
 _PREAMBLE: Final = b"\0" * 128 + b"DICM"
-_HEAD_BYTES: Final = 1 << 16
+_READ_BYTES: Final = 1 << 16
 _TAG: Final = struct.Struct("<HH2sH")
 _LENGTH: Final = struct.Struct("<I")
 _GROUP_LENGTH_BYTES: Final = 12
+_LONG_HEADER_BYTES: Final = 12
 
 _TRANSFER_SYNTAX_UID: Final = 0x0010
 _PRIVATE_CREATOR: Final = 0x0100
 _PRIVATE_INFORMATION: Final = 0x0102
+
+
+def _element(element: int, vr: bytes, value: bytes) -> bytes:
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    if vr == b"OB":
+        return _TAG.pack(2, element, vr, 0) + _LENGTH.pack(len(value)) + value
+    return _TAG.pack(2, element, vr, len(value)) + value
+
+
+_IMPLEMENTATION: Final = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()) + _element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()
+)
+_CREATOR: Final = _element(_PRIVATE_CREATOR, b"UI", PRIVATE_CREATOR_UID.encode())
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +78,14 @@ class NotPart10Error(PermanentError):
     """A file does not begin with a complete group 0002."""
 
 
+def digest_of(transfer_syntax_uid: str) -> "hashlib._Hash":
+    """The hash of an object's content, before its data set bytes are added."""
+    return hashlib.sha256(transfer_syntax_uid.encode())
+
+
 def digest(transfer_syntax_uid: str, data_set: bytes | memoryview) -> str:
     """SHA-256 (hex) of the transfer syntax UID and the data set bytes."""
-    hasher = hashlib.sha256(transfer_syntax_uid.encode())
+    hasher = digest_of(transfer_syntax_uid)
     hasher.update(data_set)
     return hasher.hexdigest()
 
@@ -71,32 +93,24 @@ def digest(transfer_syntax_uid: str, data_set: bytes | memoryview) -> str:
 def encode_head(
     *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt
 ) -> bytes:
-    """Preamble and group 0002: what stands before the data set."""
-    group = b"".join(
+    """Preamble and group 0002: what stands before the data set. `HEAD_BYTES` long."""
+    public = b"".join(
         (
             _element(0x0001, b"OB", b"\0\1"),
             _element(0x0002, b"UI", sop_class_uid.encode()),
             _element(0x0003, b"UI", sop_instance_uid.encode()),
             _element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode()),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+            _IMPLEMENTATION,
             _element(0x0016, b"AE", receipt.source_ae.encode("ascii", "replace")),
-            _element(_PRIVATE_CREATOR, b"UI", PRIVATE_CREATOR_UID.encode()),
-            _element(_PRIVATE_INFORMATION, b"OB", _padded(msgspec.json.encode(receipt), b" ")),
+            _CREATOR,
         )
     )
-    return _PREAMBLE + _element(0x0000, b"UL", _LENGTH.pack(len(group))) + group
-
-
-def _padded(value: bytes, padding: bytes) -> bytes:
-    return value + padding * (len(value) % 2)
-
-
-def _element(element: int, vr: bytes, value: bytes) -> bytes:
-    value = _padded(value, b"\0" if vr == b"UI" else b" ")
-    if vr == b"OB":
-        return _TAG.pack(2, element, vr, 0) + _LENGTH.pack(len(value)) + value
-    return _TAG.pack(2, element, vr, len(value)) + value
+    length = HEAD_BYTES - len(_PREAMBLE) - _GROUP_LENGTH_BYTES
+    information = msgspec.json.encode(receipt).ljust(length - len(public) - _LONG_HEADER_BYTES)
+    group = public + _element(_PRIVATE_INFORMATION, b"OB", information)
+    if len(group) != length:
+        raise ValueError(f"receipt {receipt.trace_id} does not fit the head of its file")
+    return _PREAMBLE + _element(0x0000, b"UL", _LENGTH.pack(length)) + group
 
 
 def read_head(path: Path) -> Head:
@@ -106,7 +120,7 @@ def read_head(path: Path) -> Head:
         NotPart10Error: the file is cut off within its head, or no Part 10 file.
     """
     with path.open("rb") as file:
-        start = file.read(_HEAD_BYTES)
+        start = file.read(_READ_BYTES)
     try:
         if not start.startswith(b"DICM", 128):
             raise NotPart10Error(f"{path.name}: no Part 10 file")

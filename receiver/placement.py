@@ -5,13 +5,23 @@ then does it leave ``incoming/``.
 """
 
 import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, Protocol
 
 from dicom_pipeline.clock import iso_time
-from dicom_pipeline.errors import TransientError
+from dicom_pipeline.errors import PipelineError, TransientError
 from dicom_pipeline.messages import Event, TransferStatus, uid_hash
-from dicom_pipeline.storage import check_uid, link_new, newest, object_path, versioned
+from dicom_pipeline.storage import (
+    check_uid,
+    make_directories,
+    newest,
+    object_path,
+    sync_directory,
+    versioned,
+)
 from receiver.fields import KeyFields
 from receiver.part10 import NotPart10Error, Receipt, content_digest, read_head
 
@@ -24,8 +34,8 @@ _ATTEMPTS: Final = 16
 class EventSink(Protocol):
     """Where an event becomes durable."""
 
-    def add(self, event: Event) -> None:
-        """Return once the event is durable."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Return once the events are durable, all or none."""
 
 
 class Content(NamedTuple):
@@ -34,22 +44,30 @@ class Content(NamedTuple):
     receipt: Receipt
     fields: KeyFields
     transfer_syntax_uid: str
+    path: PurePosixPath
+    """Where it belongs, relative to the storage root."""
+    uid_findings: tuple[str, ...]
 
-    @property
-    def path(self) -> PurePosixPath:
-        """Where it belongs, relative to the storage root.
 
-        Raises:
-            InvalidUIDError: a UID cannot be used in a path.
-        """
-        _uid_findings(self.fields)
-        return object_path(
-            self.receipt.tenant_id,
-            self.fields.study_date,
-            self.fields.study_instance_uid,
-            self.fields.series_instance_uid,
-            self.fields.sop_instance_uid,
-        )
+def content_of(receipt: Receipt, fields: KeyFields, transfer_syntax_uid: str) -> Content:
+    """What a receipt is about.
+
+    Raises:
+        InvalidUIDError: a UID cannot be used in a path.
+    """
+    findings = (
+        *check_uid("SOPInstanceUID", fields.sop_instance_uid),
+        *check_uid("StudyInstanceUID", fields.study_instance_uid),
+        *check_uid("SeriesInstanceUID", fields.series_instance_uid),
+    )
+    path = object_path(
+        receipt.tenant_id,
+        fields.study_date,
+        fields.study_instance_uid,
+        fields.series_instance_uid,
+        fields.sop_instance_uid,
+    )
+    return Content(receipt, fields, transfer_syntax_uid, path, findings)
 
 
 class Placed(NamedTuple):
@@ -103,10 +121,16 @@ def _received_after(path: Path, version: int) -> bool:
 def place(root: Path, incoming: Path, content: Content) -> Placed:
     """Give a complete file its final name, or find the one that already has its content.
 
+    The caller makes the name durable: `sync_directory` of its folder.
+
     Raises:
         TransientError: other associations kept taking the names.
     """
     relative = content.path
+    make_directories((root / relative).parent)
+    with suppress(FileExistsError):
+        os.link(incoming, root / relative)  # nearly always the first of its name
+        return Placed(relative, None)
     further = versioned(relative, content.receipt.version)
     for mine in (relative, further):
         if (root / mine).exists() and (root / mine).samefile(incoming):
@@ -116,7 +140,7 @@ def place(root: Path, incoming: Path, content: Content) -> Placed:
             return same
         name = further if (root / relative).exists() else relative
         try:
-            link_new(incoming, root / name)
+            os.link(incoming, root / name)
         except FileExistsError:
             continue  # another association was faster: compare with what it has brought
         return Placed(name, None)
@@ -125,7 +149,7 @@ def place(root: Path, incoming: Path, content: Content) -> Placed:
 
 def event_for(content: Content, placed: Placed, file_size: int) -> Event:
     """The event of a receipt."""
-    receipt, fields, transfer_syntax_uid = content
+    receipt, fields = content.receipt, content.fields
     day = fields.study_date
     duplicate = placed.duplicate_of is not None
     return Event(
@@ -138,7 +162,7 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
         sop_uid=fields.sop_instance_uid,
         file_size=file_size,
         file_path=str(placed.path),
-        transfer_syntax_uid=transfer_syntax_uid,
+        transfer_syntax_uid=content.transfer_syntax_uid,
         number_of_frames=fields.number_of_frames,
         created_time=iso_time(receipt.version),
         series_uid_hash=uid_hash(fields.series_instance_uid),
@@ -155,22 +179,47 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
         sop_class_uid=fields.sop_class_uid,
         duplicate_of=placed.duplicate_of,
         character_set=receipt.character_set,
-        findings=(*_uid_findings(fields), *fields.findings),
+        findings=(*content.uid_findings, *fields.findings),
     )
 
 
-def _uid_findings(fields: KeyFields) -> tuple[str, ...]:
-    return (
-        *check_uid("SOPInstanceUID", fields.sop_instance_uid),
-        *check_uid("StudyInstanceUID", fields.study_instance_uid),
-        *check_uid("SeriesInstanceUID", fields.series_instance_uid),
-    )
+def finish_all(
+    root: Path, files: Sequence[tuple[Path, Content]], outbox: EventSink
+) -> list[Event | Exception]:
+    """From complete files in ``incoming/`` to their durable events; may be done again.
+
+    Returns:
+        for each file its event, or why it has none: then it is still in ``incoming/``.
+
+    Raises:
+        TransientError: the outbox did not take the events; all files are still there.
+    """
+    results: list[Event | Exception] = []
+    folders: set[Path] = set()
+    for incoming, content in files:
+        try:
+            placed = place(root, incoming, content)
+            path = root / placed.path
+            results.append(event_for(content, placed, path.stat().st_size))
+            folders.add(path.parent)
+        except (OSError, PipelineError) as error:
+            results.append(error)
+    for folder in folders:
+        sync_directory(folder)
+    outbox.add([each for each in results if isinstance(each, Event)])
+    for (incoming, _), result in zip(files, results, strict=True):
+        if isinstance(result, Event):
+            incoming.unlink()
+    return results
 
 
 def finish(root: Path, incoming: Path, content: Content, outbox: EventSink) -> Event:
-    """From a complete file in ``incoming/`` to its durable event; may be done again."""
-    placed = place(root, incoming, content)
-    event = event_for(content, placed, (root / placed.path).stat().st_size)
-    outbox.add(event)
-    incoming.unlink()
-    return event
+    """`finish_all` for one file.
+
+    Raises:
+        OSError, PipelineError: it could not be finished.
+    """
+    (result,) = finish_all(root, [(incoming, content)], outbox)
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -1,32 +1,37 @@
 """One object's receipt: bytes in, status out. It knows nothing of the network."""
 
 import logging
-import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dicom_pipeline.clock import HybridClock, trace_id_for
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.messages import Event
-from dicom_pipeline.storage import (
-    INCOMING,
-    InvalidUIDError,
-    check_uid,
-    make_directories,
-    sync_directory,
-    write_new,
-)
+from dicom_pipeline.storage import INCOMING, InvalidUIDError, check_uid, make_directories
 from receiver.failures import described
 from receiver.fields import KeyFields, UnreadableDataSetError, read_fields
-from receiver.part10 import Receipt, digest, encode_head
-from receiver.placement import Content, EventSink, event_for, find_same, finish
+from receiver.finishing import Finisher
+from receiver.incoming import IncomingObject, ObjectBuffer
+from receiver.metrics import Metrics, Phase
+from receiver.part10 import Receipt, encode_head
+from receiver.placement import Content, EventSink, content_of, event_for, find_same
+from receiver.readiness import free_bytes
+from receiver.shared_sync import SharedSync
 from receiver.statuses import Status
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from dicom_pipeline.messages import Event
 
 logger = logging.getLogger(__name__)
 
-_HEAD_ALLOWANCE: Final = 1 << 12
+_FINISHER_PAUSE: Final = 0.02
+"""Objects that come within this time share the syncs behind their acknowledgements."""
+_FINISH_SECONDS: Final = 60.0
+"""No sender waits longer for its object's event."""
 
 
 class Sender(NamedTuple):
@@ -43,7 +48,7 @@ class Sender(NamedTuple):
 
 
 class StoreRequest(NamedTuple):
-    """One C-STORE request and its data set."""
+    """One C-STORE request."""
 
     sop_class_uid: str
     """As the command says, like the next one."""
@@ -51,7 +56,6 @@ class StoreRequest(NamedTuple):
     abstract_syntax: str
     """As the presentation context says, like the next one."""
     transfer_syntax_uid: str
-    data_set: bytes | memoryview
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of ours: an answer
@@ -63,135 +67,270 @@ class Refusal(Exception):  # noqa: N818 - not an error of ours: an answer
 
 
 class Receiving:
-    """Takes objects into the storage. `receive` may be called from any thread."""
+    """Takes objects into the storage. May be used from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that an object passes through
         self,
         *,
         root: Path,
         worker_node_id: str,
         outbox: EventSink,
         clock: HybridClock,
+        metrics: Metrics,
         min_free_bytes: int = 0,
+        wait_for_event: bool = False,
     ) -> None:
-        """``root``: the storage root; ``min_free_bytes``: below it objects are refused."""
+        """Start the thread that finishes objects.
+
+        Args:
+            root: the storage root.
+            worker_node_id: this receiver process.
+            outbox: where events become durable.
+            clock: gives the versions.
+            metrics: counts.
+            min_free_bytes: with less space objects are refused.
+            wait_for_event: acknowledge an object only when its event is in the outbox too.
+        """
         self.root = root
         self.incoming = root / INCOMING / worker_node_id
-        self._worker_node_id = worker_node_id
-        self._outbox = outbox
-        self._clock = clock
+        self.worker_node_id = worker_node_id
+        self.outbox = outbox
+        self.clock = clock
+        self.metrics = metrics
+        self.wait_for_event = wait_for_event
         self._min_free_bytes = min_free_bytes
         self._in_flight: set[str] = set()
         self._lock = threading.Lock()
         make_directories(self.incoming)
+        self.incoming_sync = SharedSync(self.incoming)
+        pause = 0 if wait_for_event else _FINISHER_PAUSE
+        self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
 
     def in_flight(self) -> frozenset[str]:
-        """Trace ids of the objects that are being received: not recovery's business."""
+        """Trace ids of the files in ``incoming/`` that are not recovery's business."""
         with self._lock:
             return frozenset(self._in_flight)
 
-    def receive(self, sender: Sender, request: StoreRequest) -> Status:
-        """Store one object. `Status.SUCCESS` means that file and event are on disk."""
-        context = {"association": sender.association, "calling_ae": sender.calling_ae}
-        try:
-            event = self._receive(sender, request)
-        except Refusal as refusal:
-            logger.warning("object refused", extra={**context, "status": refusal.status.name})
-            return refusal.status
-        except (OSError, TransientError) as error:
-            _log_failure("object not stored", error, context)
-            return Status.OUT_OF_RESOURCES
-        except Exception as error:  # noqa: BLE001 - the sender must have an answer
-            _log_failure("object not stored: internal error", error, context)
-            return Status.INTERNAL
-        logger.info(
-            "object received",
-            extra={
-                **context,
-                "trace_id": event.trace_id,
-                "sop_uid": event.sop_uid,
-                "bytes": len(request.data_set),
-                "duplicate": event.duplicate_of is not None,
-            },
-        )
-        return Status.SUCCESS
+    def enter(self, trace_id: str) -> None:
+        """From now on the file of this trace id is ours."""
+        with self._lock:
+            self._in_flight.add(trace_id)
 
-    def _receive(self, sender: Sender, request: StoreRequest) -> Event:
-        if request.sop_class_uid != request.abstract_syntax:
+    def leave(self, trace_id: str) -> None:
+        """It is ours no more: what is left of it belongs to recovery."""
+        with self._lock:
+            self._in_flight.discard(trace_id)
+
+    def require_space(self) -> None:
+        """Let nothing in when the disk is nearly full.
+
+        Raises:
+            Refusal: it is.
+        """
+        if free_bytes(self.root) < self._min_free_bytes:
+            raise Refusal(Status.OUT_OF_RESOURCES)
+
+    def begin(self, sender: Sender, request: StoreRequest, buffer: ObjectBuffer) -> "Reception":
+        """A C-STORE request has come: its data set follows."""
+        return Reception(self, sender, request, buffer)
+
+    def receive(
+        self,
+        sender: Sender,
+        request: StoreRequest,
+        data_set: bytes | memoryview,
+        buffer: ObjectBuffer,
+    ) -> Status:
+        """Store an object that is in memory as a whole."""
+        reception = self.begin(sender, request, buffer)
+        reception.append(memoryview(data_set))
+        return reception.finish()
+
+    def stop(self) -> None:
+        """Finish what was acknowledged."""
+        self.finisher.stop()
+        self.incoming_sync.close()
+
+
+class Reception:
+    """One object that is being received.
+
+    What is wrong with it is kept until its data set has come in full: only then may it be answered.
+    """
+
+    def __init__(
+        self, receiving: Receiving, sender: Sender, request: StoreRequest, buffer: ObjectBuffer
+    ) -> None:
+        """Made by `Receiving.begin`."""
+        self._receiving = receiving
+        self._sender = sender
+        self._request = request
+        self._version = receiving.clock.next()
+        self._trace_id = trace_id_for(self._version)
+        self._object = IncomingObject(
+            receiving.incoming / f"{self._trace_id}.dcm", request.transfer_syntax_uid, buffer
+        )
+        self._fields: KeyFields | None = None
+        self._failure: Exception | None = None
+        self._done: Future[Event] | None = None
+        self._length = 0
+        self._mark = time.perf_counter()
+        self._attempt(self._check_request)
+
+    def append(self, fragment: memoryview) -> None:
+        """The next bytes of the data set, of any length."""
+        self._length += len(fragment)
+        while fragment and self._failure is None:
+            room = self._object.room
+            if not room:
+                self._attempt(self._spill)
+                continue
+            self._object.append(fragment[:room])
+            fragment = fragment[room:]
+
+    def finish(self) -> Status:
+        """The data set is complete. `Status.SUCCESS`: no crash can lose the object any more."""
+        if self._failure is None:
+            self._attempt(self._store)
+        if self._done and self._receiving.wait_for_event:
+            try:
+                self._done.result(_FINISH_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the file is recovery's now
+                self._failure = error
+        status = Status.SUCCESS if self._failure is None else self._answer(self._failure)
+        if status is Status.SUCCESS and logger.isEnabledFor(logging.DEBUG):
+            uid = {"sop_uid": self._request.sop_instance_uid}
+            logger.debug("object received", extra={**self._context(), **uid})
+        self._receiving.metrics.object_received(self._sender.tenant_id, status, self._length)
+        return status
+
+    def discard(self) -> None:
+        """The data set will never be complete."""
+        self._object.discard()
+        self._receiving.leave(self._trace_id)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the sender must have an answer
+            self._failure = error
+            self.discard()
+
+    def _answer(self, failure: Exception) -> Status:
+        context = self._context()
+        if isinstance(failure, Refusal):
+            logger.warning("object refused", extra={**context, "status": failure.status.name})
+            return failure.status
+        if isinstance(failure, OSError | TransientError):
+            logger.error("object not stored", extra={**context, **described(failure)})
+            return Status.OUT_OF_RESOURCES
+        logger.error("object not stored: internal error", extra={**context, **described(failure)})
+        return Status.INTERNAL
+
+    def _context(self) -> dict[str, str]:
+        return {
+            "association": self._sender.association,
+            "calling_ae": self._sender.calling_ae,
+            "trace_id": self._trace_id,
+        }
+
+    def _check_request(self) -> None:
+        if self._request.sop_class_uid != self._request.abstract_syntax:
             raise Refusal(Status.CLASS_NOT_SUPPORTED)
-        _require_uid(request.sop_instance_uid, Status.INVALID_INSTANCE)
-        self._require_space(len(request.data_set))
-        fields = _fields(request, sender.character_set)
-        version = self._clock.next()
-        receipt = Receipt(
-            trace_id=trace_id_for(version),
-            version=version,
+        _require_uid(self._request.sop_instance_uid, Status.INVALID_INSTANCE)
+        self._receiving.require_space()
+
+    def _spill(self) -> None:
+        """Move what came so far to the file, once it is known to be worth it."""
+        if not self._object.spilled:
+            self._fields = self._read_fields(self._object.in_memory, whole=False)
+            self._receiving.enter(self._trace_id)
+        self._receiving.require_space()
+        self._object.spill()
+
+    def _read_fields(self, data_set: memoryview, *, whole: bool) -> KeyFields | None:
+        """The key fields, as far as the beginning of a data set tells them.
+
+        Raises:
+            Refusal: they say that the object may not be stored.
+        """
+        syntax, terms = self._request.transfer_syntax_uid, self._sender.character_set
+        try:
+            fields = read_fields(data_set, syntax, terms)
+        except UnreadableDataSetError as error:
+            raise Refusal(Status.UNREADABLE) from error
+        if not fields.complete and not whole:
+            return None
+        _check_fields(fields, self._request)
+        return fields
+
+    def _store(self) -> None:
+        self._end_phase("receive")
+        stored = self._object
+        if not stored.spilled:
+            self._fields = self._read_fields(stored.in_memory, whole=True)
+        digest = stored.digest()
+        if self._fields is None:
+            with stored.in_file() as data_set:
+                self._fields = self._read_fields(data_set, whole=True)
+        assert self._fields is not None
+        content = content_of(self._receipt(digest), self._fields, self._request.transfer_syntax_uid)
+        if self._is_known(content):
+            self.discard()
+            return
+        self._receiving.enter(self._trace_id)
+        stored.write(
+            encode_head(
+                sop_class_uid=self._fields.sop_class_uid,
+                sop_instance_uid=self._fields.sop_instance_uid,
+                transfer_syntax_uid=content.transfer_syntax_uid,
+                receipt=content.receipt,
+            )
+        )
+        self._end_phase("write")
+        stored.sync()
+        # Before the final name can be durable: whatever has one without an event is found here.
+        self._receiving.incoming_sync.wait()
+        self._end_phase("sync")
+        self._done = self._receiving.finisher.submit(stored.path, content)
+
+    def _receipt(self, digest: str) -> Receipt:
+        sender = self._sender
+        return Receipt(
+            trace_id=self._trace_id,
+            version=self._version,
             tenant_id=sender.tenant_id,
-            worker_node_id=self._worker_node_id,
+            worker_node_id=self._receiving.worker_node_id,
             source_ip=sender.source_ip,
             source_ae=sender.calling_ae,
             called_ae=sender.called_ae,
-            digest=digest(request.transfer_syntax_uid, request.data_set),
-            length=len(request.data_set),
+            digest=digest,
+            length=self._length,
             character_set=sender.character_set,
         )
-        content = Content(receipt, fields, request.transfer_syntax_uid)
-        if event := self._known(content):
-            return event
-        with self._lock:
-            self._in_flight.add(receipt.trace_id)
-        try:
-            return self._store(content, request.data_set)
-        finally:
-            with self._lock:
-                self._in_flight.discard(receipt.trace_id)
 
-    def _require_space(self, length: int) -> None:
-        disk = os.statvfs(self.root)
-        if disk.f_bavail * disk.f_frsize < self._min_free_bytes + length + _HEAD_ALLOWANCE:
-            raise Refusal(Status.OUT_OF_RESOURCES)
-
-    def _known(self, content: Content) -> Event | None:
-        """The receipt of bytes that are stored already: nothing is written but its event."""
-        placed = find_same(self.root, content)
+    def _is_known(self, content: Content) -> bool:
+        """Whether the bytes are stored already; then only the receipt's event is new."""
+        placed = find_same(self._receiving.root, content)
         if placed is None:
-            return None
-        event = event_for(content, placed, (self.root / placed.path).stat().st_size)
-        self._outbox.add(event)
-        return event
+            return False
+        size = (self._receiving.root / placed.path).stat().st_size
+        self._receiving.outbox.add([event_for(content, placed, size)])
+        self._receiving.metrics.duplicate_found(self._sender.tenant_id)
+        return True
 
-    def _store(self, content: Content, data_set: bytes | memoryview) -> Event:
-        head = encode_head(
-            sop_class_uid=content.fields.sop_class_uid,
-            sop_instance_uid=content.fields.sop_instance_uid,
-            transfer_syntax_uid=content.transfer_syntax_uid,
-            receipt=content.receipt,
-        )
-        incoming = self.incoming / f"{content.receipt.trace_id}.dcm"
-        try:
-            write_new(incoming, (head, data_set))
-        except OSError:
-            incoming.unlink(missing_ok=True)
-            raise
-        # Before the final name can be durable: whatever has one without an event is found here.
-        sync_directory(self.incoming)
-        return finish(self.root, incoming, content, self._outbox)
+    def _end_phase(self, name: Phase) -> None:
+        now = time.perf_counter()
+        self._receiving.metrics.phase(name, now - self._mark)
+        self._mark = now
 
 
-def _log_failure(message: str, error: Exception, context: dict[str, str]) -> None:
-    logger.error(message, extra={**context, **described(error)})
-
-
-def _fields(request: StoreRequest, character_set: Sequence[str]) -> KeyFields:
-    """The key fields of an object that may be stored.
+def _check_fields(fields: KeyFields, request: StoreRequest) -> None:
+    """Whether an object may be stored.
 
     Raises:
         Refusal: it may not.
     """
-    try:
-        fields = read_fields(request.data_set, request.transfer_syntax_uid, character_set)
-    except UnreadableDataSetError as error:
-        raise Refusal(Status.UNREADABLE) from error
     for value, missing in (
         (fields.sop_class_uid, Status.NO_SOP_CLASS),
         (fields.sop_instance_uid, Status.NO_SOP_INSTANCE),
@@ -206,7 +345,6 @@ def _fields(request: StoreRequest, character_set: Sequence[str]) -> KeyFields:
         raise Refusal(Status.INSTANCE_MISMATCH)
     _require_uid(fields.study_instance_uid, Status.INVALID_STUDY)
     _require_uid(fields.series_instance_uid, Status.INVALID_SERIES)
-    return fields
 
 
 def _require_uid(uid: str, otherwise: Status) -> None:

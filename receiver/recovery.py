@@ -12,7 +12,7 @@ from typing import NamedTuple
 from receiver.failures import described
 from receiver.fields import UnreadableDataSetError, read_fields
 from receiver.part10 import NotPart10Error, Receipt, digest, read_head
-from receiver.placement import Content, EventSink, finish
+from receiver.placement import Content, EventSink, content_of, finish
 
 logger = logging.getLogger(__name__)
 
@@ -98,4 +98,4 @@ def _content(transfer_syntax_uid: str, receipt: Receipt, data_set: memoryview) -
         fields = read_fields(data_set, transfer_syntax_uid, receipt.character_set)
     except UnreadableDataSetError as error:
         raise _Incomplete("its fields cannot be read") from error
-    return Content(receipt, fields, transfer_syntax_uid)
+    return content_of(receipt, fields, transfer_syntax_uid)

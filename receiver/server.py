@@ -1,4 +1,4 @@
-"""The receiver as a whole: recovery, outbox, forwarder and Storage SCP, started and stopped.
+"""The receiver as a whole: its parts, started and stopped in order.
 
 pynetdicom is imported when the receiver starts, not with this module: it takes a second.
 """
@@ -10,9 +10,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from dicom_pipeline.clock import HybridClock
+from dicom_pipeline.clock import HybridClock, wall_clock_us
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.messages import ALL_QUEUES
@@ -20,14 +22,25 @@ from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import INCOMING, atomic_file, make_directories
 from receiver.adoption import adopt_orphans
+from receiver.commitment.records import day_of
 from receiver.failures import described
 from receiver.forwarder import Forwarder
+from receiver.gauges import Gauges
+from receiver.http import HttpServer
+from receiver.metrics import Metrics
 from receiver.outbox import Outbox
+from receiver.readiness import (
+    disk_has_space,
+    free_bytes,
+    listening,
+    not_stopping,
+    outbox_takes_events,
+)
 from receiver.receipt import Receiving
 from receiver.recovery import recover
 
 if TYPE_CHECKING:
-    from receiver.association import StorageProvider
+    from receiver.provider import StorageProvider
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +75,9 @@ class Receiver:
         self.settings = settings
         self.port = 0
         """The real port, once started."""
+        self.http_port: int | None = None
+        """The real port of metrics and health, once started, if there is one."""
+        self._forgotten_on = 0
         self._open_log = open_log
         self._stopping = threading.Event()
         self._recovery = threading.Thread(
@@ -75,14 +91,19 @@ class Receiver:
         Raises:
             ConfigurationError: the peers, the outbox or the address cannot be used.
         """
-        from receiver.association import StorageProvider, quiet_libraries  # noqa: PLC0415
+        from receiver.commitment.reporting import Hooks, Pauses  # noqa: PLC0415
+        from receiver.commitment.service import Commitment  # noqa: PLC0415
+        from receiver.provider import StorageProvider, quiet_libraries  # noqa: PLC0415
+        from receiver.report_addresses import ReportAddresses  # noqa: PLC0415
 
         settings = self.settings
         peers = load_peers(settings.peers)
         quiet_libraries()
         make_directories(settings.storage)
+        self.metrics = Metrics({peer.tenant for peer in peers.peer})
         self.outbox = Outbox(settings.outbox, _LOCK_SECONDS)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.outbox.close)
             incoming = settings.storage / INCOMING / settings.worker_node_id
             recover(settings.storage, incoming, self.outbox)
             adopt_orphans(settings.storage, self.outbox)
@@ -91,15 +112,36 @@ class Receiver:
                 worker_node_id=settings.worker_node_id,
                 outbox=self.outbox,
                 clock=HybridClock(self.outbox.last_version()),
+                metrics=self.metrics,
                 min_free_bytes=settings.receiver_min_free_bytes,
+                wait_for_event=settings.receiver_acknowledge == "queued",
             )
-            self._provider = StorageProvider(settings, peers, self.receiving)
+            undo.callback(self.receiving.stop)
+            self.commitment = Commitment(
+                root=settings.storage,
+                outboxes=settings.outbox.parent,
+                path=settings.home / "commitment" / settings.outbox.name,
+                address_of=ReportAddresses(settings, peers),
+                settled=self.receiving.finisher.settled,
+                pauses=Pauses(give_up=settings.receiver_commitment_retry_hours * 3600.0),
+                hooks=Hooks(
+                    requested=self.metrics.commitment_requested,
+                    evaluated=self.metrics.commitment_evaluated,
+                    reported=self.metrics.commitment_reported,
+                ),
+            )
+            undo.callback(self.commitment.stop)
+            self._forwarder = Forwarder(self.outbox, lambda: self._open_log(settings), self.metrics)
+            self._provider = StorageProvider(
+                settings, peers, self.receiving, self.metrics, self.commitment
+            )
+            self._http = self._serve_http()
+            if self._http:
+                undo.callback(self._http.stop)
             self.port = _listen(self._provider, settings)
-        except BaseException:
-            self.outbox.close()
-            raise
-        self._forwarder = Forwarder(self.outbox, lambda: self._open_log(settings))
+            undo.pop_all()
         self._forwarder.start()
+        self.commitment.start()
         self._recovery.start()
         self._write_status()
         logger.info(
@@ -111,16 +153,55 @@ class Receiver:
             },
         )
 
+    def _serve_http(self) -> HttpServer | None:
+        """What can be seen of the receiver from outside, when the settings name a port for it."""
+        settings = self.settings
+        free = partial(free_bytes, settings.storage)
+        self.metrics.watch(
+            Gauges(
+                outbox=self.outbox.depth,
+                unfinished_receipts=lambda: sum(1 for _ in self.receiving.incoming.iterdir()),
+                free_bytes=free,
+                min_free_bytes=settings.receiver_min_free_bytes,
+                max_associations=settings.receiver_max_associations,
+                commitment=self.commitment.waiting,
+            )
+        )
+        if settings.receiver_http_port is None:
+            return None
+        server = HttpServer(
+            settings.receiver_http_host,
+            settings.receiver_http_port,
+            metrics=self.metrics,
+            alive={
+                "outbox": self.outbox.alive,
+                "finisher": self.receiving.finisher.alive,
+                "forwarder": self._forwarder.alive,
+            },
+            ready={
+                "listening": listening(self._provider.listening),
+                "stopping": not_stopping(self._stopping.is_set),
+                "disk": disk_has_space(free, settings.receiver_min_free_bytes),
+                "outbox": outbox_takes_events(self.outbox.probe),
+            },
+        )
+        self.http_port = server.start()
+        return server
+
     def stop(self) -> None:
         """Finish the objects in flight, publish what is left for a moment, and let go."""
         self._stopping.set()
         self._provider.stop_listening()
         deadline = time.monotonic() + _FINISH_SECONDS
         while time.monotonic() < deadline:
-            self._provider.abort_idle()
-            if not self._provider.associations() and not self.receiving.in_flight():
+            self._provider.stop_associations()
+            if not self._provider.associations():
                 break
             time.sleep(_POLL_SECONDS)
+        if self._http:
+            self._http.stop()
+        self.receiving.stop()
+        self.commitment.stop()
         self._recovery.join()
         self._forwarder.stop(_DRAIN_SECONDS)
         depth = self.outbox.depth()
@@ -138,10 +219,18 @@ class Receiver:
                     self.receiving.in_flight,
                 )
                 adopt_orphans(self.settings.storage, self.outbox)
+                self._forget_records()
             except Exception as error:  # noqa: BLE001 - the next pass tries again
                 logger.error(  # noqa: TRY400 - a traceback may quote values
                     "recovery pass failed", extra=described(error)
                 )
+
+    def _forget_records(self) -> None:
+        """Once a day, and after a start: what is too old for storage commitment."""
+        today = day_of(wall_clock_us())
+        if self._forgotten_on != today:
+            self.outbox.forget_records(today - self.settings.receiver_commitment_days)
+            self._forgotten_on = today
 
     def _write_status(self) -> None:
         status = {
@@ -149,6 +238,7 @@ class Receiver:
             "host": self.settings.receiver_host,
             "port": self.port,
             "ae_title": self.settings.receiver_ae_title,
+            "http_port": self.http_port,
         }
         try:
             with atomic_file(self._status_file) as file:

@@ -3,7 +3,9 @@
 import itertools
 import threading
 from collections import Counter
+from concurrent.futures import Future
 from io import BytesIO
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -11,6 +13,9 @@ from pydicom.filewriter import write_dataset
 
 from dicom_pipeline.clock import HybridClock
 from dicom_pipeline.messages import ALL_QUEUES, decode_event
+from receiver.incoming import BUFFER_BYTES, ObjectBuffer
+from receiver.metrics import Metrics
+from receiver.placement import finish
 from receiver.receipt import Receiving, Sender, StoreRequest
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -66,17 +71,24 @@ def element(group: int, number: int, vr: str, value: bytes, length: int | None =
     return tag + size.to_bytes(2, "little") + value
 
 
-def store_request(data_set: bytes, *, uid: str, sop_class=CT, syntax=EXPLICIT) -> StoreRequest:
-    return StoreRequest(
+class Sent(NamedTuple):
+    """A C-STORE request and the data set that follows it."""
+
+    request: StoreRequest
+    data_set: bytes
+
+
+def store_request(data_set: bytes, *, uid: str, sop_class=CT, syntax=EXPLICIT) -> Sent:
+    request = StoreRequest(
         sop_class_uid=sop_class,
         sop_instance_uid=uid,
         abstract_syntax=sop_class,
         transfer_syntax_uid=syntax,
-        data_set=data_set,
     )
+    return Sent(request, data_set)
 
 
-def request_for(dataset: Dataset, syntax: str = EXPLICIT) -> StoreRequest:
+def request_for(dataset: Dataset, syntax: str = EXPLICIT) -> Sent:
     return store_request(
         encode_dataset(dataset, syntax),
         uid=str(dataset.SOPInstanceUID),
@@ -95,14 +107,45 @@ class FakeOutbox:
         self.events = []
         self.failure: BaseException | None = None
 
-    def add(self, event) -> None:
+    def add(self, events) -> None:
         if self.failure:
             raise self.failure
-        self.events.append(event)
+        self.events.extend(events)
 
 
-def receiving_into(root, outbox, **options) -> Receiving:
-    return Receiving(
+class InlineFinisher:
+    """Finishes an object in the thread that submits it, so that a test can kill it anywhere."""
+
+    def __init__(self, root, outbox, ended) -> None:
+        self.root, self.outbox, self.ended = root, outbox, ended
+
+    def submit(self, incoming, content) -> Future:
+        done = Future()
+        try:
+            done.set_result(finish(self.root, incoming, content, self.outbox))
+        except Exception as error:  # noqa: BLE001 - as the real one does
+            done.set_exception(error)
+        self.ended(content.receipt.trace_id)
+        return done
+
+    def stop(self) -> None:
+        pass
+
+
+class DirectReceiving(Receiving):
+    """Receives whole objects, each with its event before the answer, all in one thread."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options, metrics=Metrics(["default"]), wait_for_event=True)
+        self.finisher.stop()
+        self.finisher = InlineFinisher(self.root, self.outbox, self.leave)
+
+    def receive(self, sender, sent, buffer_bytes=BUFFER_BYTES):
+        return super().receive(sender, sent.request, sent.data_set, ObjectBuffer(buffer_bytes))
+
+
+def receiving_into(root, outbox, **options) -> DirectReceiving:
+    return DirectReceiving(
         root=root, worker_node_id="node", outbox=outbox, clock=HybridClock(), **options
     )
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, encode_dataset
@@ -17,12 +17,20 @@ def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DI
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
     for abstract, syntaxes in contexts:
         entity.add_requested_context(abstract, syntaxes)
-    association = entity.associate("127.0.0.1", receiver.port, ae_title=called)
+    connections = []
+    association = entity.associate(
+        "127.0.0.1",
+        receiver.port,
+        ae_title=called,
+        evt_handlers=[(evt.EVT_CONN_OPEN, lambda e: connections.append(e.assoc.dul.socket.socket))],
+    )
     try:
         yield association
     finally:
         if association.is_established:
             association.release()
+        for connection in connections:
+            connection.close()  # pynetdicom forgets to when the peer was faster
 
 
 def send(association, data_set, uid, sop_class=CT, context=0):

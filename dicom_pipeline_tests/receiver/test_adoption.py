@@ -13,6 +13,7 @@ from dicom_pipeline_tests.receiver.objects import (
 )
 from receiver.adoption import adopt_orphans
 from receiver.forwarder import Forwarder
+from receiver.metrics import Metrics
 from receiver.outbox import Outbox
 
 
@@ -51,11 +52,11 @@ def waiting(outbox):
 def test_events_that_a_receiver_of_another_name_left_go_to_the_event_log(root, opened, events):
     orphan = opened("container-1")
     for event in events:
-        orphan.add(event)
+        orphan.add([event])
     orphan.close()
     log, mine = FakeEventLog(), opened("container-2")
     adopt_orphans(root, mine)
-    forwarder = Forwarder(mine, lambda: log)
+    forwarder = Forwarder(mine, lambda: log, Metrics())
     forwarder.start()
     forwarder.stop(10)
     assert log.events(LOG_QUEUE) == events
@@ -65,7 +66,7 @@ def test_events_that_a_receiver_of_another_name_left_go_to_the_event_log(root, o
 def test_the_clock_goes_on_from_the_adopted_one(root, opened, events):
     orphan = opened("container-1")
     for event in events:
-        orphan.add(event)
+        orphan.add([event])
     orphan.forget(1 << 40)
     orphan.close()
     mine = opened("container-2")
@@ -84,7 +85,7 @@ def test_receipts_that_it_did_not_end_are_ended(root, opened, monkeypatch):
     opened("node").close()
     receiving = receiving_into(root, FakeOutbox())  # of the node "node"
     with monkeypatch.context() as patch:
-        patch.setattr("receiver.placement.link_new", killed)
+        patch.setattr("os.link", killed)
         with pytest.raises(Killed):
             receiving.receive(SENDER, request)
     mine = opened("container-2")
@@ -97,7 +98,7 @@ def test_receipts_that_it_did_not_end_are_ended(root, opened, monkeypatch):
 
 def test_the_outbox_of_a_living_receiver_is_left_alone(root, opened, events):
     living = opened("living")
-    living.add(events[0])
+    living.add([events[0]])
     mine = opened("mine")
     adopt_orphans(root, mine)
     assert waiting(mine) == []
@@ -106,7 +107,7 @@ def test_the_outbox_of_a_living_receiver_is_left_alone(root, opened, events):
 
 def test_a_broken_orphan_is_logged_and_does_not_keep_the_others(root, opened, events, caplog):
     orphan = opened("b")
-    orphan.add(events[0])
+    orphan.add([events[0]])
     orphan.close()
     (orphan.path.parent / "a.db").write_bytes(b"no database" * 100)
     mine = opened("mine")
@@ -117,7 +118,7 @@ def test_a_broken_orphan_is_logged_and_does_not_keep_the_others(root, opened, ev
 
 def test_adopting_twice_moves_nothing_twice(root, opened, events):
     orphan = opened("container-1")
-    orphan.add(events[0])
+    orphan.add([events[0]])
     orphan.close()
     mine = opened("container-2")
     adopt_orphans(root, mine)

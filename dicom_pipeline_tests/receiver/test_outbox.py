@@ -16,6 +16,7 @@ from dicom_pipeline_tests.receiver.objects import (
     request_for,
 )
 from receiver.forwarder import Forwarder
+from receiver.metrics import Metrics
 from receiver.outbox import Outbox
 
 
@@ -44,7 +45,7 @@ def wait_until(condition, seconds=10):
 
 def test_an_added_event_survives_the_process(path, events):
     outbox = Outbox(path)
-    outbox.add(events[0])
+    outbox.add([events[0]])
     # No close: what another connection sees is what a new process would find.
     with sqlite3.connect(path) as connection:
         ((value,),) = connection.execute("SELECT value FROM outbox")
@@ -64,7 +65,7 @@ def test_events_of_many_threads_share_commits(path, events, monkeypatch):
         commit(self, connection, adds, forget)
 
     monkeypatch.setattr(Outbox, "_commit", slow_commit)
-    threads = [threading.Thread(target=outbox.add, args=(events[0],)) for _ in range(40)]
+    threads = [threading.Thread(target=outbox.add, args=([events[0]],)) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,7 +78,7 @@ def test_events_of_many_threads_share_commits(path, events, monkeypatch):
 def test_the_clock_goes_on_after_a_restart_with_the_machines_clock_set_back(path, events):
     outbox = Outbox(path)
     for event in events:
-        outbox.add(event)
+        outbox.add([event])
     outbox.forget(1 << 40)
     outbox.close()
     again = Outbox(path)
@@ -88,11 +89,11 @@ def test_the_clock_goes_on_after_a_restart_with_the_machines_clock_set_back(path
 
 def test_ids_are_not_used_again_after_everything_was_published(path, events):
     outbox = Outbox(path)
-    outbox.add(events[0])
+    outbox.add([events[0]])
     outbox.forget(1)
     outbox.close()
     again = Outbox(path)
-    again.add(events[1])
+    again.add([events[1]])
     (entry,) = again.entries(0, 10)
     again.close()
     assert entry.id == 2
@@ -118,10 +119,10 @@ def test_a_failed_commit_fails_the_receipt_and_not_the_next_one(path, events):
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("ALTER TABLE outbox RENAME TO away")
         with pytest.raises(TransientError):
-            outbox.add(events[0])
+            outbox.add([events[0]])
         other.execute("ALTER TABLE away RENAME TO outbox")
     other.close()
-    outbox.add(events[1])
+    outbox.add([events[1]])
     assert outbox.depth().events == 1
     outbox.close()
 
@@ -157,7 +158,7 @@ def add_in_time(outbox, event, seconds=10):
 
     def add():
         try:
-            outbox.add(event)
+            outbox.add([event])
         except Exception as error:  # noqa: BLE001 - told to the test's own thread
             raised.append(error)
 
@@ -215,13 +216,13 @@ def test_a_closed_outbox_takes_nothing(path, events):
     outbox.close()
     outbox.close()
     with pytest.raises(TransientError):
-        outbox.add(events[0])
+        outbox.add([events[0]])
 
 
 def test_depth_and_age_tell_what_waits(path, events):
     outbox = Outbox(path)
     assert outbox.depth() == (0, 0.0)
-    outbox.add(events[0])
+    outbox.add([events[0]])
     time.sleep(0.05)
     depth = outbox.depth()
     outbox.close()
@@ -231,10 +232,10 @@ def test_depth_and_age_tell_what_waits(path, events):
 
 def test_objects_go_to_every_queue_and_duplicates_to_the_log_only(path, events):
     outbox, log = Outbox(path), FakeEventLog()
-    forwarder = Forwarder(outbox, lambda: log)
+    forwarder = Forwarder(outbox, lambda: log, Metrics())
     forwarder.start()
     for event in events:
-        outbox.add(event)
+        outbox.add([event])
     wait_until(lambda: outbox.depth().events == 0)
     forwarder.stop(1)
     outbox.close()
@@ -256,8 +257,8 @@ def test_while_the_event_log_is_away_events_wait_and_go_out_in_order(path, event
 
     outbox = Outbox(path)
     for event in events:
-        outbox.add(event)
-    forwarder = Forwarder(outbox, open_log)
+        outbox.add([event])
+    forwarder = Forwarder(outbox, open_log, Metrics())
     forwarder.start()
     wait_until(lambda: outbox.depth().events == 0)
     forwarder.stop(1)
@@ -267,18 +268,18 @@ def test_while_the_event_log_is_away_events_wait_and_go_out_in_order(path, event
 
 def test_stopping_publishes_what_is_left_but_does_not_wait_for_a_log_that_is_away(path, events):
     outbox = Outbox(path)
-    outbox.add(events[0])
+    outbox.add([events[0]])
 
     def away():
         raise TransientError("away")
 
-    forwarder = Forwarder(outbox, away)
+    forwarder = Forwarder(outbox, away, Metrics())
     forwarder.start()
     started = time.monotonic()
     forwarder.stop(0.3)
     assert time.monotonic() - started < 3
     log = FakeEventLog()
-    second = Forwarder(outbox, lambda: log)
+    second = Forwarder(outbox, lambda: log, Metrics())
     second.start()
     second.stop(5)
     outbox.close()

@@ -16,6 +16,7 @@ from dicom_pipeline_tests.receiver.objects import (
     MR,
     SENDER,
     FakeOutbox,
+    Sent,
     deep_nesting,
     element,
     encode_dataset,
@@ -156,7 +157,7 @@ def test_bytes_that_recovery_placed_late_are_no_duplicate_of_the_current_object(
     first = request_for(make_dataset(SOPInstanceUID="1.2.3", PatientID="FIRST"))
     second = request_for(make_dataset(SOPInstanceUID="1.2.3", PatientID="SECOND"))
     with monkeypatch.context() as disk:
-        disk.setattr("receiver.placement.link_new", failing_link)
+        disk.setattr("os.link", failing_link)
         assert receiving.receive(SENDER, first) is Status.OUT_OF_RESOURCES
     assert receiving.receive(SENDER, second) is Status.SUCCESS
     assert recover(root, receiving.incoming, outbox).finished == 1
@@ -195,8 +196,8 @@ def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch)
         real_fsync(descriptor)
 
     class Outbox:
-        def add(self, event):
-            calls.append(("event", event.file_path))
+        def add(self, events):
+            calls.extend(("event", event.file_path) for event in events)
 
     receiving = receiving_into(root, Outbox())
     monkeypatch.setattr(os, "fsync", note)
@@ -294,7 +295,8 @@ def test_a_data_set_that_differs_from_its_command_is_refused(receiving):
     data_set = encode_dataset(make_dataset(SOPInstanceUID="1.2"))
     other_instance = store_request(data_set, uid="1.3")
     other_class = store_request(data_set, uid="1.2", sop_class=MR)
-    other_context = store_request(data_set, uid="1.2")._replace(abstract_syntax=MR)
+    fitting = store_request(data_set, uid="1.2")
+    other_context = Sent(fitting.request._replace(abstract_syntax=MR), fitting.data_set)
     assert receiving.receive(SENDER, other_instance) is Status.INSTANCE_MISMATCH
     assert receiving.receive(SENDER, other_class) is Status.CLASS_MISMATCH
     assert receiving.receive(SENDER, other_context) is Status.CLASS_NOT_SUPPORTED

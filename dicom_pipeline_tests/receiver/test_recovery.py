@@ -42,8 +42,8 @@ def crash_in(monkeypatch, receiving, request, target):
 
 
 STEPS = {
-    "before the name is linked": "receiver.placement.link_new",
-    "after the link, before its folder is synced": "dicom_pipeline.storage.sync_directory",
+    "before the name is linked": "os.link",
+    "after the link, before its folder is synced": "receiver.placement.sync_directory",
     "before the event": "dicom_pipeline_tests.receiver.objects.FakeOutbox.add",
     "before it leaves incoming": "pathlib.Path.unlink",
 }
@@ -81,7 +81,7 @@ def test_a_recovered_event_is_the_one_that_was_lost(tmp_path, receiving, outbox,
 def test_an_incomplete_file_is_removed_for_it_was_never_acknowledged(
     tmp_path, receiving, outbox, monkeypatch, length
 ):
-    crash_in(monkeypatch, receiving, request_for(make_dataset()), "receiver.placement.link_new")
+    crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     (path,) = receiving.incoming.iterdir()
     os.truncate(path, length % path.stat().st_size)
     assert recover(tmp_path, receiving.incoming, outbox).removed == 1
@@ -91,7 +91,7 @@ def test_an_incomplete_file_is_removed_for_it_was_never_acknowledged(
 def test_a_file_with_other_bytes_than_its_digest_is_removed(
     tmp_path, receiving, outbox, monkeypatch
 ):
-    crash_in(monkeypatch, receiving, request_for(make_dataset()), "receiver.placement.link_new")
+    crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     (path,) = receiving.incoming.iterdir()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -129,7 +129,7 @@ def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
 
 
 def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monkeypatch):
-    crash_in(monkeypatch, receiving, request_for(make_dataset()), "receiver.placement.link_new")
+    crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     (path,) = receiving.incoming.iterdir()
     recover(tmp_path, receiving.incoming, outbox, lambda: {path.stem})
     assert path.exists()
@@ -138,7 +138,7 @@ def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monke
 
 def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
     class Outbox:
-        def add(self, event):
+        def add(self, events):
             assert {path.stem for path in receiving.incoming.iterdir()} == receiving.in_flight()
 
     receiving = receiving_into(tmp_path, Outbox())
@@ -149,7 +149,7 @@ def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
 def test_while_the_outbox_fails_files_wait_for_the_next_pass(
     tmp_path, receiving, outbox, monkeypatch
 ):
-    crash_in(monkeypatch, receiving, request_for(make_dataset()), "receiver.placement.link_new")
+    crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     outbox.failure = TransientError("full")
     assert recover(tmp_path, receiving.incoming, outbox).left == 1
     outbox.failure = None

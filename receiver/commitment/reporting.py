@@ -94,7 +94,6 @@ class Worker:
         self._wake.set()
         self._own.abort()
         if self._thread.is_alive():
-            if self._thread.ident is not None:  # it was started
             self._thread.join(seconds)
 
     def submit(self, number: int, reporter: Reporter | None) -> None:

@@ -1,0 +1,124 @@
+"""Associations served by our own loop: pynetdicom negotiates, `Session` does the rest."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+
+from dicom_pipeline.settings import Settings
+from receiver import takeover
+from receiver.failures import described
+from receiver.metrics import AssociationResult, Metrics
+from receiver.receipt import Receiving, Sender
+from receiver.session import Actions, Context, Limits, Session
+from receiver.wire import Wire
+
+logger = logging.getLogger(__name__)
+
+
+class OwnLoop:
+    """Serves established associations, each in the thread that pynetdicom has made for it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        receiving: Receiving,
+        metrics: Metrics,
+        sender_of: Callable[[Association], Sender | None],
+        actions: Actions,
+    ) -> None:
+        """``sender_of``: who has requested an association."""
+        self._settings = settings
+        self._receiving = receiving
+        self._metrics = metrics
+        self._sender_of = sender_of
+        self._actions = actions
+        self._sessions: set[Session] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def handlers(self) -> list[evt.EventHandlerType]:
+        """What pynetdicom is to call."""
+        return [
+            (evt.EVT_PDU_SENT, takeover.leave_after_acceptance),
+            (evt.EVT_ESTABLISHED, self._on_established),
+        ]
+
+    def stop(self) -> None:
+        """End the associations, each after the message that is under way."""
+        with self._lock:
+            self._stopping = True
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.stop()
+
+    def _on_established(self, event: evt.Event) -> None:
+        association = event.assoc
+        try:
+            self._serve(association)
+        except Exception as error:  # noqa: BLE001 - pynetdicom would log values
+            logger.error("association failed", extra=described(error))  # noqa: TRY400
+        finally:
+            takeover.release(association)
+
+    def _serve(self, association: Association) -> None:
+        sender = self._sender_of(association)
+        if sender is None:
+            return
+        connection = takeover.take(association)
+        try:
+            session = Session(
+                Wire(
+                    connection,
+                    max_pdu=self._settings.receiver_max_pdu_bytes,
+                    network_timeout=self._settings.receiver_network_timeout_seconds,
+                    idle_timeout=self._settings.receiver_idle_timeout_seconds,
+                ),
+                sender,
+                {
+                    context.context_id or 0: Context(
+                        str(context.abstract_syntax), str(context.transfer_syntax[0])
+                    )
+                    for context in association.accepted_contexts
+                },
+                receiving=self._receiving,
+                limits=Limits(
+                    object_bytes=self._settings.receiver_max_object_bytes,
+                    objects=self._settings.receiver_max_association_objects,
+                    bytes=self._settings.receiver_max_association_bytes,
+                ),
+                actions=self._actions,
+                peer_max_pdu=association.requestor.maximum_length or 0,
+            )
+            self._serve_session(session)
+        finally:
+            with suppress(OSError):
+                connection.close()
+
+    def _serve_session(self, session: Session) -> None:
+        self._metrics.association_opened()
+        end: AssociationResult = "connection_lost"
+        with self._lock:
+            self._sessions.add(session)
+            stopping = self._stopping
+        if stopping:
+            session.stop()
+        try:
+            end = session.serve()
+        finally:
+            with self._lock:
+                self._sessions.discard(session)
+            self._metrics.association_ended(end)
+            logger.info(
+                "association ended",
+                extra={
+                    "association": session.sender.association,
+                    "calling_ae": session.sender.calling_ae,
+                    "result": end,
+                    "objects": session.objects,
+                    "bytes": session.bytes,
+                },
+            )
