@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks import machine, report
 from benchmarks.loads import LOADS
 from benchmarks.senders import Load, SendError, Sent, send_fast, send_storescu, write_folders
-from benchmarks.systems import SYSTEMS, Server, SystemFailedError, system
+from benchmarks.systems import SYSTEMS, Server, SystemFailedError, found, system
 
 RESULTS: Final = Path(__file__).parent / "results"
 SENDERS: Final = ("fast", "storescu")
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
         help="of our receiver: public, queued, written, or NAME=VALUE+NAME=VALUE",
     )
     parser.add_argument("--loads", type=_list, default=list(LOADS), help=", ".join(LOADS))
-    parser.add_argument("--associations", type=_list, help="1,4,8")
+    parser.add_argument("--associations", type=_numbers, help="1,4,8")
     parser.add_argument("--senders", type=_list, help=", ".join(SENDERS))
     parser.add_argument("--json", type=Path, default=RESULTS / "receiver.json")
     parser.add_argument(
@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     options.runs = options.runs or (1 if quick else 5)
     if options.seconds is None:
         options.seconds = 1.0 if quick else 3.0
-    options.associations = [int(k) for k in options.associations or (["4"] if quick else "148")]
+    options.associations = options.associations or ([4] if quick else [1, 4, 8])
     options.senders = options.senders or (["fast"] if quick else list(SENDERS))
     options.systems += [f"dicom-pipeline:{variant}" for variant in options.variants]
     for name, known in (("loads", LOADS), ("senders", SENDERS)):
@@ -87,11 +87,17 @@ def _options() -> argparse.Namespace:
     if missing:
         print(f"not installed, left out: {', '.join(missing)}", file=sys.stderr)
         options.systems = [name for name in options.systems if name not in missing]
+    if "storescu" in options.senders and found("storescu") is None:
+        parser.error("--senders: storescu is not installed (DCMTK)")
     return options
 
 
 def _list(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _numbers(value: str) -> list[int]:
+    return [int(part) for part in _list(value)]
 
 
 class Bench:
