@@ -2,6 +2,7 @@
 
 import ssl
 
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.peers import Peers
 from dicom_pipeline.settings import Settings
 from receiver.commitment.reports import Address
@@ -27,7 +28,7 @@ class PeerAddresses:
         """The address of a requester; None: it has none.
 
         Raises:
-            OSError: a file for TLS cannot be used.
+            ConfigurationError: the report goes over TLS, and a file for that is of no use.
         """
         for peer in self._peers:
             if peer.tenant == requester.tenant_id and peer.matches(
@@ -49,13 +50,19 @@ def _client_context(settings: Settings) -> ssl.SSLContext:
     The requester's certificate must name its host, and come from the authorities of the settings
     or, without any, from those that the system trusts. Ours is shown when it is asked for.
     """
-    context = ssl.create_default_context(cafile=settings.receiver_tls_ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.receiver_tls_certificate is not None:
-        password = settings.receiver_tls_key_password
-        context.load_cert_chain(
-            settings.receiver_tls_certificate,
-            settings.receiver_tls_key,
-            password.get_secret_value() if password else "",  # never asked for at a terminal
-        )
+    password = settings.receiver_tls_key_password
+    try:
+        context = ssl.create_default_context(cafile=settings.receiver_tls_ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.receiver_tls_certificate is not None:
+            context.load_cert_chain(
+                settings.receiver_tls_certificate,
+                settings.receiver_tls_key,
+                password.get_secret_value() if password else "",  # never asked for at a terminal
+            )
+    except OSError as error:
+        raise ConfigurationError(
+            "no storage commitment reports over TLS: correct RECEIVER_TLS_CA, "
+            f"RECEIVER_TLS_CERTIFICATE or RECEIVER_TLS_KEY ({error.strerror})"
+        ) from error
     return context

@@ -3,6 +3,7 @@ import ssl
 import pytest
 import trustme
 
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.peers import Peer, Peers
 from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.receiver.commitment.peers import Reports, listener
@@ -46,6 +47,12 @@ def test_a_peer_of_another_tenant_is_another_requester():
 def test_a_peer_that_is_bound_to_a_certificate_is_found_without_it():
     peer = Peer(networks=["10.0.0.0/8"], certificate_subject="CN=CT1", commitment_port=104)
     assert address(CT_ROOM, peer).port == 104
+
+
+def test_a_file_for_tls_that_is_of_no_use_is_named_by_its_setting(tmp_path):
+    peer = Peer(networks=["10.0.0.0/8"], commitment_port=104, commitment_tls=True)
+    with pytest.raises(ConfigurationError, match="RECEIVER_TLS_CA"):
+        address(CT_ROOM, peer, receiver_tls_ca=tmp_path / "missing.pem")
 
 
 @pytest.mark.service
