@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -128,7 +129,7 @@ def _soak(
     findings = _failures(world)
     if not last.near(first):
         findings.append(f"not back to its level: {first} before, {last} after")
-    return findings + _undelivered(world)
+    return findings + undelivered(world.server, world.acknowledged, _DELIVERY_SECONDS)
 
 
 def _send(
@@ -182,22 +183,21 @@ def _failures(world: World) -> list[str]:
     return told
 
 
-def _undelivered(world: World) -> list[str]:
-    """What was acknowledged must have its event, and each event its whole file."""
-    settings = world.server.settings
-    wanted = set(world.acknowledged)
-    deadline = time.monotonic() + _DELIVERY_SECONDS
+def undelivered(server: DicomPipeline, acknowledged: Iterable[str], seconds: float) -> list[str]:
+    """What was acknowledged must have its event soon, and each event its whole file."""
+    settings = server.settings
+    wanted = set(acknowledged)
+    deadline = time.monotonic() + seconds
     while True:
-        sizes = _events(world.server)
+        sizes = _events(server)
         missing = wanted - {uid for uid, _ in sizes}
         if not missing or time.monotonic() > deadline:
             break
         time.sleep(1)
     findings = [f"no event: {uid}" for uid in sorted(missing)[:_SHOWN_FAILURES]]
-    for (_, path), size in sizes.items():
-        file = settings.storage / path
-        if not file.exists() or file.stat().st_size != size:
-            findings.append(f"no file, or not whole: {path}")
+    files = ((settings.storage / path, size) for (_, path), size in sizes.items())
+    broken = [file for file, size in files if not file.exists() or file.stat().st_size != size]
+    findings += [f"no file, or not whole: {file}" for file in broken[:_SHOWN_FAILURES]]
     if left := list((settings.storage / "incoming").rglob("*.dcm")):
         findings.append(f"{len(left)} objects still in incoming/")
     return findings
