@@ -63,7 +63,7 @@ class Peer(BaseModel):
     certificate_sha256: tuple[Fingerprint, ...] | None = None
     """Fingerprints of its certificates: more than one while it changes from old to new."""
     certificate_subject: str | None = Field(default=None, min_length=1)
-    """Its certificate's subject, in full, as the receiver's log writes it."""
+    """Its certificate's subject, in full, as a string of RFC 4514."""
     sop_classes: tuple[UID, ...] = ()
     """Storage SOP classes it may send. Empty: all that the receiver accepts."""
     transfer_syntaxes: tuple[str, ...] = ()
