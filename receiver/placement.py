@@ -44,12 +44,16 @@ class Content(NamedTuple):
     receipt: Receipt
     fields: KeyFields
     transfer_syntax_uid: str
+    file_size: int
+    """Of the file in ``incoming/``, head and all."""
     path: PurePosixPath
     """Where it belongs, relative to the storage root."""
     uid_findings: tuple[str, ...]
 
 
-def content_of(receipt: Receipt, fields: KeyFields, transfer_syntax_uid: str) -> Content:
+def content_of(
+    receipt: Receipt, fields: KeyFields, transfer_syntax_uid: str, file_size: int
+) -> Content:
     """What a receipt is about.
 
     Raises:
@@ -67,7 +71,7 @@ def content_of(receipt: Receipt, fields: KeyFields, transfer_syntax_uid: str) ->
         fields.series_instance_uid,
         fields.sop_instance_uid,
     )
-    return Content(receipt, fields, transfer_syntax_uid, path, findings)
+    return Content(receipt, fields, transfer_syntax_uid, file_size, path, findings)
 
 
 class Placed(NamedTuple):
@@ -77,14 +81,16 @@ class Placed(NamedTuple):
     """Relative to the storage root."""
     duplicate_of: str | None
     """Trace id of the receipt that stored these bytes before, once its event is durable."""
+    new: bool = False
+    """Whether the file is this receipt's own."""
 
 
 def find_same(root: Path, content: Content) -> Placed | None:
     """The newest file stored under the same UID, if it has the same bytes.
 
     While that file still has its entry in ``incoming/``, its event may not be durable: then this
-    receipt is no duplicate, and its own event speaks for the file. A file of another length than
-    its receipt says is damaged: to send the object again heals it, under a name with its version.
+    receipt is no duplicate, and its own event speaks for the file. A file with other bytes than its
+    receipt says is damaged: to send the object again heals it, under a name with its version.
     A file that was placed late, by recovery or after a race, is not the current one though its name
     is the newest: its bytes are no duplicate either.
     """
@@ -96,11 +102,14 @@ def find_same(root: Path, content: Content) -> Placed | None:
         head = read_head(existing)
     except NotPart10Error:
         return None
-    file = existing.stat()
-    if head.receipt and file.st_size != head.offset + head.receipt.length:
-        logger.error("stored file is damaged", extra={"path": str(relative), "bytes": file.st_size})
+    if head.receipt and head.receipt.digest != content.receipt.digest:
         return None
+    file = existing.stat()
     if content_digest(existing, head) != content.receipt.digest:
+        if head.receipt:
+            logger.error(
+                "stored file is damaged", extra={"path": str(relative), "bytes": file.st_size}
+            )
         return None
     if head.receipt and _received_after(root / relative, head.receipt.version):
         return None
@@ -130,11 +139,11 @@ def place(root: Path, incoming: Path, content: Content) -> Placed:
     make_directories((root / relative).parent)
     with suppress(FileExistsError):
         os.link(incoming, root / relative)  # nearly always the first of its name
-        return Placed(relative, None)
+        return Placed(relative, None, new=True)
     further = versioned(relative, content.receipt.version)
     for mine in (relative, further):
         if (root / mine).exists() and (root / mine).samefile(incoming):
-            return Placed(mine, None)  # linked before a crash
+            return Placed(mine, None, new=True)  # linked before a crash
     for _ in range(_ATTEMPTS):
         if same := find_same(root, content):
             return same
@@ -143,7 +152,7 @@ def place(root: Path, incoming: Path, content: Content) -> Placed:
             os.link(incoming, root / name)
         except FileExistsError:
             continue  # another association was faster: compare with what it has brought
-        return Placed(name, None)
+        return Placed(name, None, new=True)
     raise TransientError(f"no free name for {relative.name}: its folder changes too quickly")
 
 
@@ -200,7 +209,8 @@ def finish_all(
         try:
             placed = place(root, incoming, content)
             path = root / placed.path
-            results.append(event_for(content, placed, path.stat().st_size))
+            linked = placed.new and content.file_size
+            results.append(event_for(content, placed, linked or path.stat().st_size))
             folders.add(path.parent)
         except (OSError, PipelineError) as error:
             results.append(error)

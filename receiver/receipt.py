@@ -1,9 +1,11 @@
 """One object's receipt: bytes in, status out. It knows nothing of the network."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,10 +17,10 @@ from receiver.fields import KeyFields, UnreadableDataSetError, read_fields
 from receiver.finishing import Finisher
 from receiver.incoming import IncomingObject, ObjectBuffer
 from receiver.metrics import Metrics, Phase
-from receiver.part10 import Receipt, encode_head
+from receiver.part10 import HEAD_BYTES, Receipt, encode_head
 from receiver.placement import Content, EventSink, content_of, event_for, find_same
 from receiver.readiness import free_bytes
-from receiver.shared_sync import SharedSync
+from receiver.recent import Recent
 from receiver.statuses import Status
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SPACE_SECONDS: Final = 0.1
+"""How old a look at the free space may be."""
 _FINISHER_PAUSE: Final = 0.02
 """Objects that come within this time share the syncs behind their acknowledgements."""
 _FINISH_SECONDS: Final = 60.0
@@ -99,10 +103,11 @@ class Receiving:
         self.metrics = metrics
         self.wait_for_event = wait_for_event
         self._min_free_bytes = min_free_bytes
+        self._free_bytes = Recent(partial(free_bytes, root), 0, _SPACE_SECONDS)
         self._in_flight: set[str] = set()
         self._lock = threading.Lock()
         make_directories(self.incoming)
-        self.incoming_sync = SharedSync(self.incoming)
+        self._incoming_descriptor = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
         pause = 0 if wait_for_event else _FINISHER_PAUSE
         self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
 
@@ -127,8 +132,19 @@ class Receiving:
         Raises:
             Refusal: it is.
         """
-        if free_bytes(self.root) < self._min_free_bytes:
+        if self._free_bytes() < self._min_free_bytes:
             raise Refusal(Status.OUT_OF_RESOURCES)
+
+    def sync_incoming(self) -> None:
+        """Make the entries of ``incoming/`` durable.
+
+        Each association does it for itself: the journals of file systems share such syncs better
+        than a queue of ours did.
+
+        Raises:
+            OSError: they are not on disk.
+        """
+        os.fsync(self._incoming_descriptor)
 
     def begin(self, sender: Sender, request: StoreRequest, buffer: ObjectBuffer) -> "Reception":
         """A C-STORE request has come: its data set follows."""
@@ -149,7 +165,7 @@ class Receiving:
     def stop(self) -> None:
         """Finish what was acknowledged."""
         self.finisher.stop()
-        self.incoming_sync.close()
+        os.close(self._incoming_descriptor)
 
 
 class Reception:
@@ -274,7 +290,12 @@ class Reception:
             with stored.in_file() as data_set:
                 self._fields = self._read_fields(data_set, whole=True)
         assert self._fields is not None
-        content = content_of(self._receipt(digest), self._fields, self._request.transfer_syntax_uid)
+        content = content_of(
+            self._receipt(digest),
+            self._fields,
+            self._request.transfer_syntax_uid,
+            HEAD_BYTES + self._length,
+        )
         if self._is_known(content):
             self.discard()
             return
@@ -290,7 +311,7 @@ class Reception:
         self._end_phase("write")
         stored.sync()
         # Before the final name can be durable: whatever has one without an event is found here.
-        self._receiving.incoming_sync.wait()
+        self._receiving.sync_incoming()
         self._end_phase("sync")
         self._done = self._receiving.finisher.submit(stored.path, content)
 

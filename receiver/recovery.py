@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from receiver.failures import described
 from receiver.fields import UnreadableDataSetError, read_fields
-from receiver.part10 import NotPart10Error, Receipt, digest, read_head
+from receiver.part10 import Head, NotPart10Error, Receipt, digest, read_head
 from receiver.placement import Content, EventSink, content_of, finish
 
 logger = logging.getLogger(__name__)
@@ -85,17 +85,18 @@ def _finish_one(root: Path, path: Path, outbox: EventSink) -> None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             data_set = memoryview(content)[head.offset :]
             try:
-                received = _content(head.transfer_syntax_uid, head.receipt, data_set)
+                received = _content(head, head.receipt, data_set)
             finally:
                 data_set.release()
     finish(root, path, received, outbox)
 
 
-def _content(transfer_syntax_uid: str, receipt: Receipt, data_set: memoryview) -> Content:
-    if digest(transfer_syntax_uid, data_set) != receipt.digest:
+def _content(head: Head, receipt: Receipt, data_set: memoryview) -> Content:
+    syntax = head.transfer_syntax_uid
+    if digest(syntax, data_set) != receipt.digest:
         raise _Incomplete("other bytes than its digest says")
     try:
-        fields = read_fields(data_set, transfer_syntax_uid, receipt.character_set)
+        fields = read_fields(data_set, syntax, receipt.character_set)
     except UnreadableDataSetError as error:
         raise _Incomplete("its fields cannot be read") from error
-    return content_of(receipt, fields, transfer_syntax_uid)
+    return content_of(receipt, fields, syntax, head.offset + receipt.length)

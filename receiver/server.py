@@ -91,10 +91,10 @@ class Receiver:
         Raises:
             ConfigurationError: the peers, the outbox or the address cannot be used.
         """
+        from receiver.commitment.addresses import PeerAddresses  # noqa: PLC0415
         from receiver.commitment.reporting import Hooks, Pauses  # noqa: PLC0415
         from receiver.commitment.service import Commitment  # noqa: PLC0415
         from receiver.provider import StorageProvider, quiet_libraries  # noqa: PLC0415
-        from receiver.report_addresses import ReportAddresses  # noqa: PLC0415
 
         settings = self.settings
         peers = load_peers(settings.peers)
@@ -121,7 +121,7 @@ class Receiver:
                 root=settings.storage,
                 outboxes=settings.outbox.parent,
                 path=settings.home / "commitment" / settings.outbox.name,
-                address_of=ReportAddresses(settings, peers),
+                address_of=PeerAddresses(peers, settings),
                 settled=self.receiving.finisher.settled,
                 pauses=Pauses(give_up=settings.receiver_commitment_retry_hours * 3600.0),
                 hooks=Hooks(

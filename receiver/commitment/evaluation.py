@@ -1,6 +1,5 @@
 """Whether the objects of a request are safe: looked up in the records, and read from the disk."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from receiver.commitment.records import find
 from receiver.commitment.requests import Reference
 from receiver.commitment.transactions import FailureReason, Outcome
 from receiver.failures import described
-from receiver.part10 import Head, NotPart10Error, digest_of, read_head
+from receiver.part10 import Head, NotPart10Error, content_digest, read_head
 
 logger = logging.getLogger(__name__)
 
@@ -143,10 +142,7 @@ def _judge(tenant_id: str, reference: Reference, paths: Sequence[Path]) -> Failu
         return _damaged(path)
     if named.sop_class_uid != reference.sop_class_uid:
         return FailureReason.CLASS_CONFLICT
-    with path.open("rb", buffering=0) as file:
-        file.seek(head.offset)
-        content = hashlib.file_digest(file, lambda: digest_of(head.transfer_syntax_uid))
-    return None if content.hexdigest() == head.receipt.digest else _damaged(path)
+    return None if content_digest(path, head) == head.receipt.digest else _damaged(path)
 
 
 def _damaged(path: Path) -> FailureReason:
