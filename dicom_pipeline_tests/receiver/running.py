@@ -1,4 +1,4 @@
-"""A receiver process in a home of its own, and what it has published."""
+"""Receiver processes in a home of their own, and what they have published."""
 
 import json
 import os
@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from dicom_pipeline.event_log.sqlite import SqliteEventLog
 from dicom_pipeline.messages import OffsetRange, decode_event
+
+RECEIVER = (sys.executable, "-m", "receiver")
 
 
 def environment(home, **variables):
@@ -23,28 +26,45 @@ def environment(home, **variables):
     }
 
 
-@contextmanager
-def process(home, **variables):
-    """A receiver process, once it is ready; killed at the end if it still runs."""
+def spawn(home, prefix=(), **variables):
+    """A receiver that is starting; ``prefix``: a command that runs it."""
     home.mkdir(exist_ok=True)
     with (home / "log.txt").open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "receiver"],
-            env=environment(home, **variables),
-            cwd=home,
-            stderr=log,
+        return subprocess.Popen(
+            [*prefix, *RECEIVER], env=environment(home, **variables), cwd=home, stderr=log
         )
+
+
+def wait_until_ready(home, child):
+    """Returns the status file of a receiver that was started by `spawn`."""
+    deadline = time.monotonic() + 60
+    while not (status := read_status(home)) or status["pid"] not in family(child.pid):
+        assert child.poll() is None, (home / "log.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return status
+
+
+@contextmanager
+def process(home, prefix=(), **variables):
+    """A receiver process, once it is ready; killed at the end if it still runs."""
+    child = spawn(home, prefix, **variables)
     try:
-        deadline = time.monotonic() + 60
-        while not (status := read_status(home)) or status["pid"] != child.pid:
-            assert child.poll() is None, (home / "log.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        child.port = status["port"]
+        status = wait_until_ready(home, child)
+        child.port, child.http_port = status["port"], status["http_port"]
         yield child
     finally:
         child.kill()
         child.wait()
+
+
+def family(pid):
+    """A process and its children: the receiver may be a child of its prefix."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        children = ""
+    return {pid, *map(int, children.split())}
 
 
 def read_status(home):
@@ -52,10 +72,10 @@ def read_status(home):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def run_to_exit(home, **variables):
+def run_to_exit(home, prefix=(), **variables):
     home.mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-m", "receiver"],
+        [*prefix, *RECEIVER],
         env=environment(home, **variables),
         cwd=home,
         capture_output=True,
