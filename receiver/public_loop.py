@@ -14,7 +14,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION
-from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu import A_ABORT_RQ, P_DATA_TF
 
 from dicom_pipeline.settings import Settings
 from receiver.commitment.reports import AssociationReporter
@@ -93,7 +93,11 @@ class PublicLoop:
     def _on_pdu(self, event: evt.Event) -> None:
         """Abort when a message grows too large: pynetdicom keeps it in memory until its end."""
         state, pdu = self._states.get(event.assoc), event.pdu
-        if state is None or not isinstance(pdu, P_DATA_TF):
+        if state is None:
+            return
+        if isinstance(pdu, A_ABORT_RQ) and state.end == "connection_lost":
+            state.end = "aborted_by_peer"  # the connection may close before EVT_ABORTED
+        if not isinstance(pdu, P_DATA_TF):
             return
         state.message_bytes += sum(
             len(item.presentation_data_value or b"") for item in pdu.presentation_data_value_items
@@ -187,10 +191,7 @@ class PublicLoop:
 
     def _on_aborted(self, event: evt.Event) -> None:
         """By either side; what came in full is not stored any more."""
-        if state := self._states.get(event.assoc):
-            if state.end == "connection_lost":
-                state.end = "aborted_by_peer"
-            self._end(event.assoc)
+        self._end(event.assoc)
 
     def _on_closed(self, event: evt.Event) -> None:
         self._end(event.assoc)
