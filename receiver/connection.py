@@ -3,6 +3,7 @@
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 from dicom_pipeline.peers import ClientCertificate
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
 
 MAX_REQUEST_BYTES: Final = 1 << 20
 """No honest A-ASSOCIATE-RQ is longer: 128 contexts with 40 transfer syntaxes need 200 KB."""
 
+_TIMEVAL: Final = struct.Struct("@ll")
+_PATIENCE_STEP: Final = 0.05
+"""Seconds by which a time-out may be wrong, rather than to be set anew for each read."""
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -35,6 +39,7 @@ class Connection(socket.socket):
     _budget = MAX_REQUEST_BYTES
     _timeout: float | None = None
     _ahead: bytes = b""
+    _patience: float = 0.0
 
     @property
     def certificate_sha256(self) -> str | None:
@@ -111,6 +116,35 @@ class Connection(socket.socket):
             self._budget -= len(data)
         return data
 
+    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:
+        """Receive at least a byte, or wait until the buffer is full; 0 at the end.
+
+        The kernel waits, not Python: each wake-up costs more than to copy what has come.
+
+        Raises:
+            TimeoutError: nothing came for ``timeout`` seconds.
+        """
+        self._expect_within(timeout)
+        self.quick_ack()
+        try:
+            return super().recv_into(buffer, 0, socket.MSG_WAITALL if fill else 0)
+        except BlockingIOError as error:
+            raise TimeoutError from error
+
+    def _expect_within(self, seconds: float) -> None:
+        if self.gettimeout() is not None:
+            self.settimeout(None)
+            self._set_timeout(socket.SO_SNDTIMEO, self._timeout or seconds)
+        if abs(seconds - self._patience) > _PATIENCE_STEP:
+            self._set_timeout(socket.SO_RCVTIMEO, seconds)
+            self._patience = seconds
+
+    def _set_timeout(self, option: int, seconds: float) -> None:
+        whole, fraction = divmod(max(seconds, 0.001), 1)
+        self.setsockopt(
+            socket.SOL_SOCKET, option, _TIMEVAL.pack(int(whole), int(fraction * 1_000_000))
+        )
+
     def shutdown(self, how: int, /) -> None:
         """As usual, but a connection that the peer has reset is no error.
 
@@ -132,28 +166,32 @@ class TlsConnection(Connection, ssl.SSLSocket):
         """OpenSSL's state must not be used by a reading and a writing thread at once."""
         return threading.Lock()
 
-    def recv_into(
-        self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0, /
-    ) -> int:
-        """As usual; meanwhile another thread may send.
-
-        Raises:
-            TimeoutError: nothing came in time.
-        """
-        patience = self.gettimeout()
+    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:  # noqa: ARG002
+        """See `Connection.receive`; meanwhile another thread may send."""
+        deadline = time.monotonic() + timeout
         while True:
             with self._one_at_a_time:
-                if ssl.SSLSocket.pending(self) or self._readable(0):
-                    return super().recv_into(buffer, nbytes, flags)
-            if not self._readable(patience):
+                self.settimeout(0)
+                with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    return ssl.SSLSocket.recv_into(self, buffer)
+            self.quick_ack()
+            if not self._ready(select.POLLIN, deadline):
                 raise TimeoutError
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
         """As usual; meanwhile another thread may receive."""
-        with self._one_at_a_time:
-            super().sendall(data, flags)
+        deadline = time.monotonic() + (self._timeout or 0)
+        rest = memoryview(data)
+        while rest:
+            with self._one_at_a_time:
+                self.settimeout(0)
+                with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    rest = rest[ssl.SSLSocket.send(self, rest, flags) :]
+                    continue
+            if not self._ready(select.POLLOUT, deadline):
+                raise TimeoutError
 
-    def _readable(self, seconds: float | None) -> bool:
+    def _ready(self, event: int, deadline: float) -> bool:
         poll = select.poll()
-        poll.register(self, select.POLLIN)
-        return bool(poll.poll(None if seconds is None else seconds * 1000))
+        poll.register(self, event)
+        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))

@@ -58,17 +58,11 @@ class TooSlowError(Exception):
 class Transport(Protocol):
     """A connected socket, plain or TLS."""
 
-    def recv_into(self, buffer: memoryview, /) -> int:
-        """Receive at least a byte; 0 at the end."""
+    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:
+        """Receive at least a byte, if possible the whole buffer; 0 at the end."""
 
     def sendall(self, data: bytes, /) -> None:
         """Send all."""
-
-    def settimeout(self, value: float | None, /) -> None:
-        """Seconds for each call."""
-
-    def quick_ack(self) -> None:
-        """Acknowledge at once what comes next."""
 
     def shutdown(self, how: int, /) -> None:
         """End one direction or both."""
@@ -131,13 +125,16 @@ class Wire:
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
         while self._end - self._start < size:
-            self._receive()
+            self._receive(size - (self._end - self._start))
 
-    def _receive(self) -> None:
-        self._transport.settimeout(self._patience())
-        self._transport.quick_ack()
+    def _receive(self, missing: int) -> None:
+        """Read what has come; of a body that has begun, wait for all that is missing."""
+        fill = self._end > self._start
+        end = self._end + missing if fill else len(self._buffer)
         try:
-            received = self._transport.recv_into(self._buffer[self._end :])
+            received = self._transport.receive(
+                self._buffer[self._end : end], self._patience(), fill=fill
+            )
         except TimeoutError as error:
             if self._deadline is None:
                 raise IdleError(f"no PDU for {self._idle_timeout:g} s") from error
@@ -167,7 +164,6 @@ class Wire:
             ConnectionLostError: they could not be sent.
         """
         try:
-            self._transport.settimeout(self._network_timeout)
             self._transport.sendall(data)
         except OSError as error:
             raise ConnectionLostError(error.strerror or type(error).__name__) from error
