@@ -3,7 +3,6 @@
 import secrets
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -45,10 +44,11 @@ def trace_id_for(version: int) -> str:
     value |= (microseconds * 4096 // 1000) << 64
     value |= 0b10 << 62
     value |= secrets.randbits(62)
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def iso_time(version: int) -> str:
     """``version`` as UTC ISO 8601 with microseconds, e.g. ``2026-01-31T12:00:00.000001Z``."""
     moment = _EPOCH + timedelta(microseconds=version)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -76,27 +76,21 @@ def date_folder(study_date: str) -> str:
     return study_date if parse_date(study_date) else NO_DATE
 
 
-def object_path(
-    tenant: str, study_date: str, study_uid: str, series_uid: str, sop_uid: str
-) -> PurePosixPath:
-    """Where a new object belongs, relative to the storage root. UIDs must have been checked."""
-    return _series_folder(tenant, study_date, study_uid, series_uid) / f"{sop_uid}.dcm"
+def object_path(tenant: str, study_date: str, study_uid: str, series_uid: str, sop_uid: str) -> str:
+    """Where a new object belongs, relative to the storage root. UIDs must have been checked.
+
+    A string, like all that is done for every object: paths as objects take several times as long.
+    """
+    return f"{tenant}/{date_folder(study_date)}/{study_uid}/{series_uid}/{sop_uid}.dcm"
 
 
-@lru_cache(maxsize=1024)
-def _series_folder(tenant: str, study_date: str, study_uid: str, series_uid: str) -> PurePosixPath:
-    return PurePosixPath(tenant, date_folder(study_date), study_uid, series_uid)
-
-
-def versioned(path: PurePosixPath, version: int) -> PurePosixPath:
+def versioned(path: str, version: int) -> str:
     """The name for other bytes under the same UID, received as ``version``."""
-    return path.with_name(f"{path.stem}~{version}.dcm")
+    return f"{path.removesuffix('.dcm')}~{version}.dcm"
 
 
-def newest(path: Path) -> Path | None:
-    """The file last stored under a UID: ``path`` itself or its greatest version, if any."""
-    if not path.exists():  # nearly always: a large series must not be listed for each object
-        return None
+def newest(path: Path) -> Path:
+    """The file last stored under a UID whose plain name exists: that or its greatest version."""
     versions = [
         int(version)
         for entry in path.parent.glob(f"{path.stem}~*.dcm")

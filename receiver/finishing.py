@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _BATCH: Final = 256
 _WAITING: Final = 1024
 """More acknowledged objects do not wait: then associations do."""
+_WAIT_SECONDS: Final = 0.01
 
 
 class _Marker(NamedTuple):
@@ -35,9 +36,10 @@ class _Marker(NamedTuple):
 class Unfinished(NamedTuple):
     """A durable file that has no durable event yet."""
 
-    incoming: Path
+    incoming: str
     content: Content
-    done: Future[Event]
+    done: Future[Event] | None
+    """Somebody waits for the event."""
     since: float
     """When it came here, by `time.perf_counter`."""
 
@@ -68,15 +70,15 @@ class Finisher:
         self._metrics = metrics
         self._ended = ended
         self._pause = pause
-        self._queue: queue.Queue[Unfinished | _Marker | None] = queue.Queue(_WAITING)
+        self._queue: queue.SimpleQueue[Unfinished | _Marker | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
         self._thread.start()
 
-    def submit(self, incoming: Path, content: Content) -> Future[Event]:
-        """Finish a durable file; waits while too many do."""
-        unfinished = Unfinished(incoming, content, Future(), time.perf_counter())
-        self._queue.put(unfinished)
-        return unfinished.done
+    def submit(self, incoming: str, content: Content, done: Future[Event] | None = None) -> None:
+        """Finish a durable file, and tell ``done``; waits while too many do."""
+        while self._queue.qsize() > _WAITING:
+            time.sleep(_WAIT_SECONDS)
+        self._queue.put(Unfinished(incoming, content, done, time.perf_counter()))
 
     def alive(self) -> bool:
         """Whether files are still being finished."""
@@ -85,10 +87,10 @@ class Finisher:
     def settled(self, seconds: float) -> bool:
         """Wait until all that was submitted so far has ended; False: that takes longer."""
         marker = _Marker(Future())
+        self._queue.put(marker)
         try:
-            self._queue.put(marker, timeout=seconds)
             marker.done.result(seconds)
-        except (queue.Full, TimeoutError):
+        except TimeoutError:
             return False
         return True
 
@@ -128,9 +130,11 @@ class Finisher:
                     "object not finished: it stays in incoming/ until it can be",
                     extra={"trace_id": trace_id, **described(result)},
                 )
-                each.done.set_exception(result)
+                if each.done:
+                    each.done.set_exception(result)
             else:
                 self._metrics.phase("finish", now - each.since)
                 if result.duplicate_of:
                     self._metrics.duplicate_found(result.tenant_id)
-                each.done.set_result(result)
+                if each.done:
+                    each.done.set_result(result)

@@ -29,7 +29,7 @@ class ObjectBuffer:
 class IncomingObject:
     """The bytes of an object, in the buffer or in the file."""
 
-    def __init__(self, path: Path, transfer_syntax_uid: str, buffer: ObjectBuffer) -> None:
+    def __init__(self, path: str, transfer_syntax_uid: str, buffer: ObjectBuffer) -> None:
         """``path``: the file, which must not exist yet."""
         self.path = path
         self._view = buffer.view
@@ -124,7 +124,7 @@ class IncomingObject:
                 os.close(self._file)
             self._file = -1
         with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            Path(self.path).unlink(missing_ok=True)
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

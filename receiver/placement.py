@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from dicom_pipeline.clock import iso_time
@@ -46,7 +46,7 @@ class Content(NamedTuple):
     transfer_syntax_uid: str
     file_size: int
     """Of the file in ``incoming/``, head and all."""
-    path: PurePosixPath
+    path: str
     """Where it belongs, relative to the storage root."""
     uid_findings: tuple[str, ...]
 
@@ -77,7 +77,7 @@ def content_of(
 class Placed(NamedTuple):
     """Where the content of a receipt lies."""
 
-    path: PurePosixPath
+    path: str
     """Relative to the storage root."""
     duplicate_of: str | None
     """Trace id of the receipt that stored these bytes before, once its event is durable."""
@@ -95,9 +95,9 @@ def find_same(root: Path, content: Content) -> Placed | None:
     is the newest: its bytes are no duplicate either.
     """
     relative = content.path
-    existing = newest(root / relative)
-    if existing is None:
+    if not os.path.exists(f"{root}/{relative}"):  # noqa: PTH110 - nearly always: it must be quick
         return None
+    existing = newest(root / relative)
     try:
         head = read_head(existing)
     except NotPart10Error:
@@ -107,15 +107,13 @@ def find_same(root: Path, content: Content) -> Placed | None:
     file = existing.stat()
     if content_digest(existing, head) != content.receipt.digest:
         if head.receipt:
-            logger.error(
-                "stored file is damaged", extra={"path": str(relative), "bytes": file.st_size}
-            )
+            logger.error("stored file is damaged", extra={"path": relative, "bytes": file.st_size})
         return None
     if head.receipt and _received_after(root / relative, head.receipt.version):
         return None
     settled = file.st_nlink == 1
     first = head.receipt.trace_id if head.receipt and settled else None
-    return Placed(relative.with_name(existing.name), first)
+    return Placed(str(existing.relative_to(root)), first)
 
 
 def _received_after(path: Path, version: int) -> bool:
@@ -127,18 +125,18 @@ def _received_after(path: Path, version: int) -> bool:
     return receipt is not None and receipt.version > version
 
 
-def place(root: Path, incoming: Path, content: Content) -> Placed:
+def place(root: Path, incoming: Path | str, content: Content) -> Placed:
     """Give a complete file its final name, or find the one that already has its content.
 
-    The caller makes the name durable: `sync_directory` of its folder.
+    The name's folder must exist. The caller makes the name durable by `sync_directory` of it.
 
     Raises:
+        FileNotFoundError: the folder has gone.
         TransientError: other associations kept taking the names.
     """
     relative = content.path
-    make_directories((root / relative).parent)
     with suppress(FileExistsError):
-        os.link(incoming, root / relative)  # nearly always the first of its name
+        os.link(incoming, f"{root}/{relative}")  # nearly always the first of its name
         return Placed(relative, None, new=True)
     further = versioned(relative, content.receipt.version)
     for mine in (relative, further):
@@ -153,7 +151,7 @@ def place(root: Path, incoming: Path, content: Content) -> Placed:
         except FileExistsError:
             continue  # another association was faster: compare with what it has brought
         return Placed(name, None, new=True)
-    raise TransientError(f"no free name for {relative.name}: its folder changes too quickly")
+    raise TransientError(f"no free name for {relative}: its folder changes too quickly")
 
 
 def event_for(content: Content, placed: Placed, file_size: int) -> Event:
@@ -170,7 +168,7 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
         series_uid=fields.series_instance_uid,
         sop_uid=fields.sop_instance_uid,
         file_size=file_size,
-        file_path=str(placed.path),
+        file_path=placed.path,
         transfer_syntax_uid=content.transfer_syntax_uid,
         number_of_frames=fields.number_of_frames,
         created_time=iso_time(receipt.version),
@@ -184,7 +182,7 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
         source_ae=receipt.source_ae,
         version=receipt.version,
         digest=receipt.digest,
-        file_name=placed.path.name,
+        file_name=placed.path.rpartition("/")[2],
         sop_class_uid=fields.sop_class_uid,
         duplicate_of=placed.duplicate_of,
         character_set=receipt.character_set,
@@ -193,7 +191,7 @@ def event_for(content: Content, placed: Placed, file_size: int) -> Event:
 
 
 def finish_all(
-    root: Path, files: Sequence[tuple[Path, Content]], outbox: EventSink
+    root: Path, files: Sequence[tuple[Path | str, Content]], outbox: EventSink
 ) -> list[Event | Exception]:
     """From complete files in ``incoming/`` to their durable events; may be done again.
 
@@ -201,26 +199,34 @@ def finish_all(
         for each file its event, or why it has none: then it is still in ``incoming/``.
 
     Raises:
+        OSError: a folder could not be synced; all files are still there.
         TransientError: the outbox did not take the events; all files are still there.
     """
     results: list[Event | Exception] = []
-    folders: set[Path] = set()
+    folders: set[str] = set()
     for incoming, content in files:
+        folder = content.path.rpartition("/")[0]
         try:
-            placed = place(root, incoming, content)
-            path = root / placed.path
-            linked = placed.new and content.file_size
-            results.append(event_for(content, placed, linked or path.stat().st_size))
-            folders.add(path.parent)
+            if folder not in folders:
+                make_directories(root / folder)
+                folders.add(folder)
+            results.append(_placed_event(root, incoming, content))
         except (OSError, PipelineError) as error:
             results.append(error)
     for folder in folders:
-        sync_directory(folder)
+        sync_directory(root / folder)
     outbox.add([each for each in results if isinstance(each, Event)])
     for (incoming, _), result in zip(files, results, strict=True):
         if isinstance(result, Event):
-            incoming.unlink()
+            os.unlink(incoming)  # noqa: PTH108 - for every object: a Path would take longer
     return results
+
+
+def _placed_event(root: Path, incoming: Path | str, content: Content) -> Event:
+    placed = place(root, incoming, content)
+    if placed.new:
+        return event_for(content, placed, content.file_size)
+    return event_for(content, placed, (root / placed.path).stat().st_size)
 
 
 def finish(root: Path, incoming: Path, content: Content, outbox: EventSink) -> Event:

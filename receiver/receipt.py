@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -24,8 +25,6 @@ from receiver.recent import Recent
 from receiver.statuses import Status
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from dicom_pipeline.messages import Event
 
 logger = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class Receiving:
         self.outbox = outbox
         self.clock = clock
         self.metrics = metrics
-        self.wait_for_event = wait_for_event
+        self._wait_for_event = wait_for_event
         self._min_free_bytes = min_free_bytes
         self._free_bytes = Recent(partial(free_bytes, root), 0, _SPACE_SECONDS)
         self._in_flight: set[str] = set()
@@ -146,6 +145,12 @@ class Receiving:
         """
         os.fsync(self._incoming_descriptor)
 
+    def finish(self, path: str, content: Content) -> "Future[Event] | None":
+        """Have a durable file finished; its event, when the sender has to wait for it."""
+        done: Future[Event] | None = Future() if self._wait_for_event else None
+        self.finisher.submit(path, content, done)
+        return done
+
     def begin(self, sender: Sender, request: StoreRequest, buffer: ObjectBuffer) -> "Reception":
         """A C-STORE request has come: its data set follows."""
         return Reception(self, sender, request, buffer)
@@ -184,7 +189,7 @@ class Reception:
         self._version = receiving.clock.next()
         self._trace_id = trace_id_for(self._version)
         self._object = IncomingObject(
-            receiving.incoming / f"{self._trace_id}.dcm", request.transfer_syntax_uid, buffer
+            f"{receiving.incoming}/{self._trace_id}.dcm", request.transfer_syntax_uid, buffer
         )
         self._fields: KeyFields | None = None
         self._failure: Exception | None = None
@@ -208,7 +213,7 @@ class Reception:
         """The data set is complete. `Status.SUCCESS`: no crash can lose the object any more."""
         if self._failure is None:
             self._attempt(self._store)
-        if self._done and self._receiving.wait_for_event:
+        if self._done:
             try:
                 self._done.result(_FINISH_SECONDS)
             except Exception as error:  # noqa: BLE001 - the file is recovery's now
@@ -313,7 +318,7 @@ class Reception:
         # Before the final name can be durable: whatever has one without an event is found here.
         self._receiving.sync_incoming()
         self._end_phase("sync")
-        self._done = self._receiving.finisher.submit(stored.path, content)
+        self._done = self._receiving.finish(stored.path, content)
 
     def _receipt(self, digest: str) -> Receipt:
         sender = self._sender

@@ -45,7 +45,7 @@ STEPS = {
     "before the name is linked": "os.link",
     "after the link, before its folder is synced": "receiver.placement.sync_directory",
     "before the event": "dicom_pipeline_tests.receiver.objects.FakeOutbox.add",
-    "before it leaves incoming": "pathlib.Path.unlink",
+    "before it leaves incoming": "os.unlink",
 }
 
 
