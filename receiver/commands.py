@@ -28,9 +28,9 @@ RESPONSE: Final = 0x8000
 """The bit of CommandField that makes a response of a request."""
 
 _TAG: Final = struct.Struct("<HHI")
+_NUMBER: Final = struct.Struct("<HHIH")
 _US: Final = struct.Struct("<H")
 _UL: Final = struct.Struct("<I")
-_TEXTS: Final = frozenset({ERROR_COMMENT})
 
 
 class Operation(IntEnum):
@@ -111,18 +111,18 @@ def encode(values: Mapping[int, int | str]) -> bytes:
 
     Text of more than 64 KiB or other characters than ASCII is an error of the caller.
     """
-    body = b"".join(
-        _TAG.pack(0, element, len(value)) + value
-        for element, value in ((each, _value(each, values[each])) for each in sorted(values))
-    )
+    parts = []
+    for element in sorted(values):
+        value = values[element]
+        if isinstance(value, int):
+            parts.append(_NUMBER.pack(0, element, 2, value))
+            continue
+        text = value.encode("ascii", "replace")
+        if len(text) % 2:
+            text += b" " if element == ERROR_COMMENT else b"\0"
+        parts.append(_TAG.pack(0, element, len(text)) + text)
+    body = b"".join(parts)
     return _TAG.pack(0, GROUP_LENGTH, _UL.size) + _UL.pack(len(body)) + body
-
-
-def _value(element: int, value: int | str) -> bytes:
-    if isinstance(value, int):
-        return _US.pack(value)
-    text = value.encode("ascii", "replace")
-    return text + (b" " if element in _TEXTS else b"\0") * (len(text) % 2)
 
 
 def response(request: Command, status: int, comment: str = "") -> bytes:

@@ -11,7 +11,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
     ProcessCollector,
 )
@@ -19,6 +18,7 @@ from prometheus_client.core import Metric
 
 from dicom_pipeline import __version__
 from receiver.gauges import PREFIX, GaugeCollector, Gauges
+from receiver.phase_times import PhaseTimes
 from receiver.statuses import Status
 
 Phase = Literal["receive", "write", "sync", "finish"]
@@ -98,14 +98,9 @@ class Metrics:
             registry=registry,
         )
         self._duplicates = {tenant: duplicates.labels(tenant).inc for tenant in names}
-        phases = Histogram(
-            f"{PREFIX}_phase_seconds",
-            "Time that one object took in each phase of its receipt.",
-            ("phase",),
-            registry=registry,
-            buckets=_BUCKETS,
-        )
-        self._phases = {phase: phases.labels(phase).observe for phase in get_args(Phase)}
+        phases = PhaseTimes(get_args(Phase), _BUCKETS)
+        registry.register(phases)
+        self._phases = phases.observers
         self._open = Gauge(
             f"{PREFIX}_associations_open",
             "Associations that stand.",
