@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 setup: $(VENV)/.installed ## make the virtual environment from requirements.lock
 
-SYSTEM_PACKAGES := storescu=dcmtk
+SYSTEM_PACKAGES := storescu=dcmtk strace=strace
 
 system-packages:
 	@scripts/system-packages $(SYSTEM_PACKAGES)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,11 +50,15 @@ def wait_until_ready(home, child):
 def process(home, prefix=(), **variables):
     """A receiver process, once it is ready; killed at the end if it still runs."""
     child = spawn(home, prefix, **variables)
+    child.receiver_pid = child.pid
     try:
         status = wait_until_ready(home, child)
         child.port, child.http_port = status["port"], status["http_port"]
+        child.receiver_pid = status["pid"]
         yield child
     finally:
+        if child.poll() is None:
+            os.kill(child.receiver_pid, signal.SIGKILL)
         child.kill()
         child.wait()
 

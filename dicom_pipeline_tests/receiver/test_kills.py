@@ -8,16 +8,17 @@ import random
 import signal
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import contextmanager, suppress
 
 import pytest
 
-from dicom_pipeline.messages import FAN_OUT, LOG_QUEUE
+from dicom_pipeline.messages import FAN_OUT
 from dicom_pipeline_tests.receiver.objects import EXPLICIT, encode_dataset, make_dataset, new_uid
+from dicom_pipeline_tests.receiver.promises import require_kept
 from dicom_pipeline_tests.receiver.running import process, published, spawn, wait_until_ready
 from dicom_pipeline_tests.receiver.sender import Sender
-from receiver.part10 import digest, read_head
+from receiver.part10 import digest
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SENDERS = 4
@@ -129,27 +130,6 @@ def kill_again_and_again(home, load, names, **variables):
             load.port = None
 
 
-def require_all(home, load):
-    """Every acknowledged receipt has its file and its events, and no file is less than whole."""
-    events = {topic: published(home, topic) for topic in FAN_OUT}
-    receipts = defaultdict(set)
-    for event in events[LOG_QUEUE]:
-        receipts[event.sop_uid, event.digest].add(event.trace_id)
-    for content, count in load.acknowledged.items():
-        assert len(receipts[content]) >= count, content
-    for topic in FAN_OUT:
-        assert load.acknowledged.keys() <= {(each.sop_uid, each.digest) for each in events[topic]}
-    storage = home / "storage"
-    named = {event.file_path: (event.sop_uid, event.digest) for event in events[LOG_QUEUE]}
-    files = {str(path.relative_to(storage)): path for path in storage.rglob("*.dcm")}
-    assert files.keys() == named.keys()
-    for name, path in files.items():
-        head = read_head(path)
-        content = digest(head.transfer_syntax_uid, path.read_bytes()[head.offset :])
-        assert (named[name][0], content) == named[name], name
-    assert set(named.values()) <= load.sent
-
-
 @pytest.mark.parametrize(
     ("acknowledge", "names"),
     [
@@ -168,7 +148,12 @@ def test_no_kill_loses_an_acknowledged_object(tmp_path, acknowledge, names):
         assert receiver.wait(60) == 0
     assert load.acknowledged
     assert not load.refused
-    require_all(tmp_path, load)
+    require_kept(
+        tmp_path / "storage",
+        {topic: published(tmp_path, topic) for topic in FAN_OUT},
+        load.acknowledged,
+        load.sent,
+    )
     print(  # noqa: T201 - shown for long runs
         f"{acknowledge}, {len(names)} names: {KILLS} kills, {len(load.sent)} objects sent, "
         f"{load.acknowledged.total()} receipts acknowledged"
