@@ -63,6 +63,8 @@ from receiver.wire import (
 
 logger = logging.getLogger(__name__)
 
+_SERVICES: Final = frozenset({"1.2.840.10008.1.1", STORAGE_COMMITMENT_PUSH_MODEL})
+"""Abstract syntaxes that no object can be of: Verification is the first."""
 _UNRECOGNISED_OPERATION: Final = 0x0211
 """PS3.7 C.5.11."""
 _ACTION_BYTES: Final = 1 << 24
@@ -139,6 +141,8 @@ class Session:
         self._message_bytes = 0
         self._sending = threading.Lock()
         self._reports: dict[int, Future[int]] = {}
+        self._ended = False
+        """No more reports."""
         self._stopping = False
         self._state = threading.Lock()
         """Held while it changes whether a message is under way."""
@@ -163,6 +167,8 @@ class Session:
         finally:
             if self._reception:
                 self._reception.discard()
+            with self._sending:
+                self._ended = True
             for report in self._reports.values():
                 report.set_exception(ConnectionError("the association has ended"))
 
@@ -189,6 +195,8 @@ class Session:
         """
         report: Future[int] = Future()
         with self._sending:
+            if self._ended:
+                raise ConnectionLostError("the association has ended")
             number = next(each for each in range(1, 1 << 16) if each not in self._reports)
             self._reports[number] = report
             command = encode(
@@ -268,19 +276,19 @@ class Session:
 
     def _begin(self, request: Command) -> None:
         """A complete command: it is the whole message, or a data set follows."""
-        if request.field == Operation.C_STORE:
-            self._begin_object(request)
+        context = self._contexts[self._context_id]
+        if request.field == Operation.C_STORE and context.abstract_syntax not in _SERVICES:
+            self._begin_object(request, context)
         if request.has_data_set:
             self._request = request
         else:
             self._end_message(request)
 
-    def _begin_object(self, request: Command) -> None:
+    def _begin_object(self, request: Command, context: Context) -> None:
         if 0 < self._limits.objects <= self.objects:
             raise _LimitError(f"it may bring {self._limits.objects} objects")
         if 0 < self._limits.bytes <= self.bytes:
             raise _LimitError(f"it may bring {self._limits.bytes} bytes")
-        context = self._contexts[self._context_id]
         self._reception = self._receiving.begin(
             self.sender,
             StoreRequest(
@@ -347,12 +355,14 @@ class Session:
                 context.transfer_syntax_uid,
                 SessionReporter(self, self._context_id, context.transfer_syntax_uid),
             )
-            self._wire.send(message(self._context_id, response(request, status)))
+            self._send(response(request, status))
 
     def _respond(self, request: Command, status: int, comment: str = "") -> None:
-        answer = message(self._context_id, response(request, status, comment))
         with self._sending:
-            self._wire.send(answer)
+            self._send(response(request, status, comment))
+
+    def _send(self, command: bytes) -> None:
+        self._wire.send(message(self._context_id, command, max_pdu=self._peer_max_pdu))
 
     def _tell(self, text: str, error: Exception) -> None:
         logger.warning(text, error, extra=self._context())

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
+_BEFORE: Final = range(0x01, 0x04)
+"""PDUs that make an association."""
 P_DATA_TF: Final = 0x04
 A_RELEASE_RQ: Final = 0x05
 A_RELEASE_RP: Final = 0x06
@@ -110,7 +112,8 @@ class Wire:
         self._have(_HEAD.size)
         kind, length = _HEAD.unpack_from(self._buffer, self._start)
         if not P_DATA_TF <= kind <= A_ABORT:
-            raise ProtocolError(f"PDU of type {kind} in an association", UNEXPECTED_PDU)
+            reason = UNEXPECTED_PDU if kind in _BEFORE else UNRECOGNISED_PDU
+            raise ProtocolError(f"PDU of type {kind} in an association", reason)
         if length > self._max_pdu:
             raise ProtocolError(f"PDU of {length} bytes, {self._max_pdu} were negotiated")
         self._have(_HEAD.size + length)
