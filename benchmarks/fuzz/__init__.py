@@ -1,0 +1,1 @@
+"""Hostile senders by the thousand: `python -m benchmarks.fuzz --help`."""
