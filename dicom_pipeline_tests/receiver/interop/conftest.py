@@ -12,7 +12,7 @@ from dicom_pipeline_tests.receiver.running import process
 def _inbox(home, loop):
     (home / "peers.toml").write_text(PEERS)
     with process(home, RECEIVER_LOOP=loop, **VARIABLES) as running:
-        yield Inbox(home, running)
+        yield Inbox(home, running.port)
         assert running.poll() is None
 
 

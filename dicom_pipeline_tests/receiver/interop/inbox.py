@@ -62,10 +62,9 @@ def data_set(path) -> bytes:
 class Inbox:
     """A receiver process and its home."""
 
-    def __init__(self, home, process) -> None:
+    def __init__(self, home, port) -> None:
         self.home = home
-        self.port = process.port
-        """By this name, `scu.associated` takes an inbox for a receiver."""
+        self.port = port
 
     def events(self, calling, count):
         """The receipts of a sender, once there are ``count``; duplicates count too."""

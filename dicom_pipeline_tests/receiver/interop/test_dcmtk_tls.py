@@ -57,7 +57,7 @@ def _serving(home, clients):
         f'[[peer]]\ntenant = "by-certificate"\ncertificate_subject = "{SUBJECT}"\n[[peer]]\n'
     )
     with process(home, **variables) as running:
-        yield Tls(Inbox(home, running), ours, known, stranger)
+        yield Tls(Inbox(home, running.port), ours, known, stranger)
 
 
 SUBJECT = "CN=ct01,OU=CT,O=North"

@@ -1,10 +1,8 @@
 """What pynetdicom can ask for in an association, each with objects that follow."""
 
-from contextlib import contextmanager
-
 import pytest
 from pydicom.uid import generate_uid
-from pynetdicom import AE, AllStoragePresentationContexts, build_role
+from pynetdicom import AllStoragePresentationContexts, build_role
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     SOPClassCommonExtendedNegotiation,
@@ -14,6 +12,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.sop_class import Verification
 
 from dicom_pipeline_tests.receiver.commitment.peers import Reports, request_commitment, told
+from dicom_pipeline_tests.receiver.interop.associations import associated
 from dicom_pipeline_tests.receiver.interop.inbox import PRIVATE_SYNTAX
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import (
@@ -46,28 +45,6 @@ ENCAPSULATED = [
     "1.2.840.10008.1.2.5",
     PRIVATE_SYNTAX,
 ]
-
-
-@contextmanager
-def associated(inbox, contexts, calling, *, items=(), max_pdu=16382, handlers=(), **options):
-    """An association as the requestor, released at the end; ``items`` go into the request."""
-    entity = AE(ae_title=calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
-    for abstract, syntaxes in contexts:
-        entity.add_requested_context(abstract, syntaxes)
-    association = entity.associate(
-        "127.0.0.1",
-        inbox.port,
-        max_pdu=max_pdu,
-        ext_neg=list(items),
-        evt_handlers=list(handlers),
-        **options,
-    )
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
 
 
 def encapsulated(dataset) -> bytes:
