@@ -15,6 +15,7 @@ from dicom_pipeline.logs import set_up_logging
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import keep_private
 from receiver.failures import described
+from receiver.processes import WORKER_OPTION, ReceiverProcesses
 from receiver.server import Receiver
 
 logger = logging.getLogger("receiver")
@@ -37,8 +38,10 @@ def run() -> int:
         sys.stderr.write(f"dicom-receiver: {error}\n")
         return 2
     set_up_logging(settings.log_format, settings.log_level)
-    receiver = Receiver(settings)
     try:
+        if settings.receiver_processes > 1 and WORKER_OPTION not in sys.argv[1:]:
+            return ReceiverProcesses(settings).run(stop)
+        receiver = Receiver(settings)
         receiver.start()
         stop.wait()
         receiver.stop()

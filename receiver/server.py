@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicom_pipeline.clock import HybridClock, wall_clock_us
@@ -52,6 +53,15 @@ _DRAIN_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 
 
+STATUS_FILE: Final = "receiver.json"
+"""In the home folder, while a receiver listens: where, and who."""
+
+
+def status_path(home: Path, worker_node_id: str) -> Path:
+    """The status file of one of several processes that share a port."""
+    return home / f"receiver.{worker_node_id}.json"
+
+
 def open_log_with_topics(settings: Settings) -> EventLog:
     """The event log that the settings choose, with every queue in it."""
     log = open_event_log(settings)
@@ -83,7 +93,9 @@ class Receiver:
         self._recovery = threading.Thread(
             target=self._keep_recovering, name="recovery", daemon=True
         )
-        self._status_file = settings.home / "receiver.json"
+        self._status_file = settings.home / STATUS_FILE
+        if settings.receiver_processes > 1:
+            self._status_file = status_path(settings.home, settings.worker_node_id)
 
     def start(self) -> None:
         """Recover what earlier processes left, under this name or another, then listen.
