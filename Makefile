@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test test-fast lint format lock clean \
-	bench-packages bench-receiver bench-receiver-memory soak
+.PHONY: help setup demo-packages test-packages demo test test-fast lint format lock clean \
+	bench-receiver bench-receiver-memory soak
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -23,33 +23,31 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 setup: $(VENV)/.installed ## make the virtual environment from requirements.lock
 
-SYSTEM_PACKAGES := storescu=dcmtk strace=strace
+DEMO_PACKAGES := storescu=dcmtk
+TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc
 
-system-packages:
-	@scripts/system-packages $(SYSTEM_PACKAGES)
+demo-packages:
+	@scripts/system-packages $(DEMO_PACKAGES)
 
-demo: setup system-packages ## run the whole flow on this machine with real DICOM objects
+test-packages:
+	@scripts/system-packages $(TEST_PACKAGES)
+
+demo: setup demo-packages ## run the whole flow on this machine with real DICOM objects
 	@$(BIN)/dicom-pipeline demo
 
-test: setup system-packages ## all tests
+test: setup test-packages ## all tests
 	$(PYTEST) $(ARGS)
 
 test-fast: setup ## the tests that start no service
 	$(PYTEST) -m "not service" $(ARGS)
 
-# The package starts Orthanc as a service: not wanted where nobody had it before.
-bench-packages:
-	@had=$$(command -v Orthanc); \
-	scripts/system-packages storescp=dcmtk Orthanc=orthanc; \
-	if [ -z "$$had" ] && command -v Orthanc >/dev/null; then service orthanc stop >/dev/null 2>&1 || true; fi
-
-bench-receiver: setup bench-packages ## the receiver against other Storage SCPs, to benchmarks/results/
+bench-receiver: setup test-packages ## the receiver against other Storage SCPs, to benchmarks/results/
 	$(BIN)/python -m benchmarks.receiver $(ARGS)
 
 bench-receiver-memory: setup ## the receiver's memory: 50 associations, and an object of 2 GB
 	$(BIN)/python -m benchmarks.receiver_memory $(ARGS)
 
-soak: setup bench-packages ## good and bad senders against the receiver for half an hour
+soak: setup test-packages ## good and bad senders against the receiver for half an hour
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 lint: setup ## ruff (lint and format) and mypy, as CI runs them
