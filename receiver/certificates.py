@@ -60,10 +60,30 @@ def _hexadecimal(character: str) -> str:
 
 
 def warn_of_own_certificate(context: ssl.SSLContext, path: Path) -> None:
-    """Log a warning when senders will not accept, or soon not accept, our own certificate.
+    """Log a warning when senders will not accept, or soon not accept, our own certificate."""
+    try:
+        expires = expiry(context, path)
+    except ssl.SSLCertVerificationError as error:
+        logger.warning(
+            "senders may refuse the certificate of RECEIVER_TLS_CERTIFICATE: replace it",
+            extra={"file": str(path), "reason": error.verify_message},
+        )
+        return
+    if expires - time.time() < _WARN_SECONDS:
+        logger.warning(
+            "the certificate of RECEIVER_TLS_CERTIFICATE expires soon: replace it",
+            extra={"file": str(path), "days": int((expires - time.time()) // 86400)},
+        )
+
+
+def expiry(context: ssl.SSLContext, path: Path) -> float:
+    """Until when (seconds since the epoch) our own certificate is good.
 
     The ssl module judges a certificate only in a handshake, so one is done in memory, with a
     client that trusts this very certificate.
+
+    Raises:
+        ssl.SSLCertVerificationError: it is not good now.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -72,21 +92,9 @@ def warn_of_own_certificate(context: ssl.SSLContext, path: Path) -> None:
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = context.wrap_bio(to_server, to_client, server_side=True)
     theirs = client.wrap_bio(to_client, to_server)
-    try:
-        for side in (theirs, ours, theirs):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-    except ssl.SSLCertVerificationError as error:
-        logger.warning(
-            "senders may refuse the certificate of RECEIVER_TLS_CERTIFICATE: replace it",
-            extra={"file": str(path), "reason": error.verify_message},
-        )
-        return
-    expires = ssl.cert_time_to_seconds(str((theirs.getpeercert() or {})["notAfter"]))
-    if expires - time.time() < _WARN_SECONDS:
-        logger.warning(
-            "the certificate of RECEIVER_TLS_CERTIFICATE expires soon: replace it",
-            extra={"file": str(path), "days": int((expires - time.time()) // 86400)},
-        )
+    for side in (theirs, ours, theirs):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return ssl.cert_time_to_seconds(str((theirs.getpeercert() or {})["notAfter"]))

@@ -158,6 +158,10 @@ class Listener(AssociationServer):
                 self.server_close()
                 room.close()
 
+    def certificate_expiry(self) -> float:
+        """See `ReloadingTls.expiry`."""
+        return self._tls.expiry()
+
     def alive(self) -> bool:
         """Whether the port is served."""
         return self._thread.is_alive()

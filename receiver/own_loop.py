@@ -60,7 +60,15 @@ class OwnLoop:
         try:
             self._serve(association)
         except Exception as error:  # noqa: BLE001 - pynetdicom would log values
-            logger.error("association failed", extra=described(error))  # noqa: TRY400
+            sender = self._sender_of(association)
+            logger.error(  # noqa: TRY400 - a traceback may quote values
+                "association failed",
+                extra={
+                    "association": sender and sender.association,
+                    "calling_ae": sender and sender.calling_ae,
+                    **described(error),
+                },
+            )
         finally:
             takeover.release(association)
 

@@ -12,11 +12,12 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom_pipeline.peers import ClientCertificate, Peer, Peers
+from dicom_pipeline.peers import Peer, Peers
 from dicom_pipeline.settings import Settings
 from receiver import takeover
 from receiver.commitment.requests import STORAGE_COMMITMENT_PUSH_MODEL, TRANSFER_SYNTAXES
 from receiver.complaints import Complaints
+from receiver.connection import Connection
 from receiver.listener import Listener, ListenerHooks, start_listener
 from receiver.metrics import Metrics
 from receiver.own_loop import OwnLoop
@@ -136,6 +137,15 @@ class StorageProvider:
         )
         return self._listener.port
 
+    def certificate_expiry(self) -> float:
+        """Until when (seconds since the epoch) our own TLS certificate is good.
+
+        Raises:
+            ssl.SSLCertVerificationError: it is not good now.
+        """
+        assert self._listener is not None
+        return self._listener.certificate_expiry()
+
     def listening(self) -> bool:
         """Whether the port is open."""
         return self._listener is not None and self._listener.alive()
@@ -164,7 +174,7 @@ class StorageProvider:
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
         peer = self._peers.find(address, calling, called, connection.certificate)
         if peer is None:
-            self._reject(association, address, calling, called, connection.certificate)
+            self._reject(association, connection, calling, called)
             return
         association.acceptor.supported_contexts = list(self._contexts(peer))
         sender = Sender(
@@ -176,7 +186,14 @@ class StorageProvider:
             character_set=peer.character_set or (),
         )
         self._senders[association] = sender
-        logger.info("association requested", extra=sender._asdict())
+        logger.info(
+            "association requested",
+            extra={
+                **sender._asdict(),
+                "certificate_subject": connection.certificate_subject,
+                "certificate_sha256": connection.certificate_sha256,
+            },
+        )
 
     def _contexts(self, peer: Peer) -> tuple[PresentationContext, ...]:
         settings = self._settings
@@ -190,22 +207,23 @@ class StorageProvider:
         return accepted_contexts(classes, syntaxes)
 
     def _reject(
-        self,
-        association: Association,
-        address: str,
-        calling: str,
-        called: str,
-        certificate: ClientCertificate | None,
+        self, association: Association, connection: Connection, calling: str, called: str
     ) -> None:
+        address, _ = connection.client_address
         known = any(
-            each.matches(address, calling, each.called_ae or called, certificate)
+            each.matches(address, calling, each.called_ae or called, connection.certificate)
             for each in self._peers.peer
         )
         self._metrics.rejected("not_authorised")
         self._complaints.tell(
             "not_authorised",
             "association rejected",
-            extra={"calling_ae": calling, "source_ip": address},
+            extra={
+                "calling_ae": calling,
+                "source_ip": address,
+                "certificate_subject": connection.certificate_subject or "",
+                "certificate_sha256": connection.certificate_sha256 or "",
+            },
         )
         association.acse.send_reject(
             _REJECTED_PERMANENT,

@@ -177,6 +177,9 @@ class Receiver:
                 min_free_bytes=settings.receiver_min_free_bytes,
                 max_associations=settings.receiver_max_associations,
                 commitment=self.commitment.waiting,
+                certificate_expiry=(
+                    self._provider.certificate_expiry if settings.receiver_tls_certificate else None
+                ),
             )
         )
         if settings.receiver_http_port is None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.settings import Settings
-from receiver.certificates import warn_of_own_certificate
+from receiver.certificates import expiry, warn_of_own_certificate
 from receiver.connection import TlsConnection
 
 logger = logging.getLogger(__name__)
@@ -200,6 +200,17 @@ class ReloadingTls:
                 self._checked = time.monotonic()
                 self._checking.release()
         return self._context
+
+    def expiry(self) -> float:
+        """Until when (seconds since the epoch) our own certificate is good.
+
+        Raises:
+            ssl.SSLCertVerificationError: it is not good now.
+        """
+        context, path = self.context(), self._settings.receiver_tls_certificate
+        assert context is not None
+        assert path is not None
+        return expiry(context, path)
 
     def _check(self) -> None:
         stamps = _stamps(self._files)
