@@ -23,7 +23,7 @@ from receiver.metrics import Metrics
 from receiver.own_loop import OwnLoop
 from receiver.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from receiver.polled_socket import connection_of
-from receiver.public_loop import PublicLoop
+from receiver.public_loop import PublicLoop, serve_as_storage
 from receiver.receipt import Receiving, Sender
 from receiver.session import Actions
 from receiver.syntaxes import preference
@@ -103,6 +103,8 @@ class StorageProvider:
         if settings.receiver_loop == "fast" and takeover.possible():
             self._loop = OwnLoop(settings, receiving, metrics, self._senders.get, actions)
         else:
+            serve_as_storage(settings.receiver_sop_classes)
+            serve_as_storage(each for peer in peers.peer for each in peer.sop_classes)
             self._loop = PublicLoop(settings, receiving, metrics, self._senders.get, actions)
         self._listener: Listener | None = None
 

@@ -4,17 +4,20 @@ An object is in memory as a whole before the handler sees it.
 """
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from pydicom.dataset import Dataset
-from pynetdicom import evt
+from pynetdicom import evt, register_uid
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION
 from pynetdicom.pdu import A_ABORT_RQ, P_DATA_TF
+from pynetdicom.service_class import ServiceClass, StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
 
 from dicom_pipeline.settings import Settings
 from receiver.commitment.reports import AssociationReporter
@@ -26,6 +29,14 @@ from receiver.session import Actions
 from receiver.statuses import Status
 
 logger = logging.getLogger(__name__)
+
+
+def serve_as_storage(sop_classes: Iterable[str]) -> None:
+    """Have pynetdicom hand over objects of classes that it does not know: private or new ones."""
+    for sop_class in sop_classes:
+        if uid_to_service_class(sop_class) is ServiceClass:
+            keyword = re.sub(r"\W", "_", f"Storage_{sop_class}")
+            register_uid(sop_class, keyword, StorageServiceClass)
 
 
 class _State:

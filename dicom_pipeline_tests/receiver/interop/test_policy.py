@@ -26,6 +26,7 @@ from receiver.syntaxes import DEFAULT_ORDER
 pytestmark = pytest.mark.service
 
 J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
+PRIVATE_CLASS = "1.2.826.0.1.3680043.8.498.99.3"
 CLASSES = [str(each.abstract_syntax) for each in AllStoragePresentationContexts]
 
 
@@ -169,3 +170,17 @@ def test_settings_narrow_classes_and_syntaxes_for_everybody(tmp_path, loop):
                 assert {each for each, _ in accepted(association)} == some
         with associated(inbox, [(MR, [BIG_ENDIAN, IMPLICIT])], "NARROW") as association:
             assert accepted(association) == [(MR, IMPLICIT)]
+
+
+@pytest.mark.parametrize("loop", ["fast", "public"])
+def test_a_private_class_that_the_settings_name_is_stored(tmp_path, loop):
+    with process(
+        tmp_path, RECEIVER_LOOP=loop, RECEIVER_SOP_CLASSES=f'["{PRIVATE_CLASS}"]'
+    ) as running:
+        inbox = Inbox(tmp_path, running.port)
+        with associated(inbox, [(PRIVATE_CLASS, [EXPLICIT])], "PRIVATE") as association:
+            dataset = make_dataset(SOPClassUID=PRIVATE_CLASS)
+            status = send_dataset(association, dataset, sop_class=PRIVATE_CLASS)
+        assert status == (0x0000, "")
+        (event,) = inbox.events("PRIVATE", 1)
+    assert event.sop_class_uid == PRIVATE_CLASS
