@@ -22,6 +22,7 @@ from dicom_pipeline.messages import Event, encode
 from dicom_pipeline.storage import make_directories
 from receiver.commitment import records
 from receiver.failures import described
+from receiver.readiness import free_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _BUSY_SECONDS: Final = 10
 _ADD_SECONDS: Final = 60.0
 """No receipt waits longer for its commit: the sender is told to come again."""
 _PROBE_SECONDS: Final = 2.0
+_ROOM_BYTES: Final = 4 << 20
+"""The log that SQLite writes before it goes back to its beginning."""
 _LOCK_POLL_SECONDS: Final = 0.05
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -250,11 +253,14 @@ class Outbox:
         return self._writer.is_alive()
 
     def probe(self) -> None:
-        """Make a commit without an event.
+        """Make a commit without an event: one with events needs more room.
 
         Raises:
-            OutboxError: it could not be made, or takes long.
+            OutboxError: it could not be made, or takes long, or there is little room for others.
         """
+        free = free_bytes(self.path.parent)
+        if free < _ROOM_BYTES:
+            raise OutboxError(f"outbox {self.path}: {free} bytes are free on its disk")
         self._add([], 0, seconds=_PROBE_SECONDS)
 
     def last_version(self) -> int:

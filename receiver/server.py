@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from dicom_pipeline.clock import HybridClock, wall_clock_us
@@ -101,7 +102,7 @@ class Receiver:
         """Recover what earlier processes left, under this name or another, then listen.
 
         Raises:
-            ConfigurationError: the peers, the outbox or the address cannot be used.
+            ConfigurationError: the peers, the storage, the outbox or the address cannot be used.
         """
         from receiver.commitment.addresses import PeerAddresses  # noqa: PLC0415
         from receiver.commitment.reporting import Hooks, Pauses  # noqa: PLC0415
@@ -111,12 +112,12 @@ class Receiver:
         settings = self.settings
         peers = load_peers(settings.peers)
         quiet_libraries()
-        make_directories(settings.storage)
+        incoming = settings.storage / INCOMING / settings.worker_node_id
+        _require_writable(settings.storage, incoming)
         self.metrics = Metrics({peer.tenant for peer in peers.peer})
         self.outbox = Outbox(settings.outbox, _LOCK_SECONDS)
         with ExitStack() as undo:
             undo.callback(self.outbox.close)
-            incoming = settings.storage / INCOMING / settings.worker_node_id
             recover(settings.storage, incoming, self.outbox)
             adopt_orphans(settings.storage, self.outbox)
             self.receiving = Receiving(
@@ -260,6 +261,28 @@ class Receiver:
                 file.write(json.dumps(status).encode())
         except OSError as error:  # a full disk: objects are refused one by one, not the receiver
             logger.error("status file not written", extra=described(error))  # noqa: TRY400
+
+
+def _require_writable(storage: Path, incoming: Path) -> None:
+    """Make the folder for what is being received.
+
+    A disk that is full now is no reason not to start: objects are refused one by one until it has
+    space.
+
+    Raises:
+        ConfigurationError: nothing can be written there.
+    """
+    try:
+        make_directories(incoming)
+        with TemporaryFile(dir=incoming):
+            pass
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT} and incoming.is_dir():
+            return
+        raise ConfigurationError(
+            f"STORAGE_ROOT {storage} cannot be written ({error.strerror}): mount it writable, give "
+            "the receiver's user the right to write there, or correct the setting"
+        ) from error
 
 
 def _listen(provider: "StorageProvider", settings: Settings) -> int:
