@@ -212,8 +212,8 @@ def _scan_plain(data_set: bytes | memoryview) -> dict[int, bytes] | None:
                 (length,) = _LONG.unpack_from(data_set, position)
                 position += 4
             if tag > NUMBER_OF_FRAMES:
-                return values
-            if length > end - position:
+                return None if group == _DELIMITERS else values
+            if length > end - position or length == _UNDEFINED:
                 return None
             if tag in _WANTED:
                 values[tag] = bytes(data_set[position : position + min(length, _VALUE_BYTES)])
