@@ -21,8 +21,9 @@ from dicom_pipeline_tests.receiver.objects import (
     encode_dataset,
     make_dataset,
 )
+from receiver import fields as fields_module
 from receiver.fields import UnreadableDataSetError, read_fields
-from receiver.part10 import read_head
+from receiver.part10 import NotPart10Error, read_head
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 KEYWORDS = {
@@ -268,3 +269,90 @@ def test_a_patient_id_of_megabytes_is_cut_and_found():
 def test_a_bad_number_of_frames_is_a_finding(frames):
     fields = read_fields(element(0x0028, 0x0008, "IS", frames), EXPLICIT)
     assert (fields.number_of_frames, len(fields.findings)) == (None, 1)
+
+
+WILD_TAGS = [
+    *(0x00080000, 0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00081140),
+    *(0x00091001, 0x00100020, 0x0020000D, 0x0020000E, 0x00280008, 0x00280009, 0x00280010),
+    *(0x7FE00010, 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0xFFFFFFFF),
+]
+WILD_VRS = [
+    *["UI", "LO", "SH", "DA", "IS", "CS", "US", "SQ", "UN", "OB", "OW", "UT"],
+    "ZZ",
+    "ui",
+    "\0\0",
+    "??",
+]
+
+
+@st.composite
+def wild_elements(draw):
+    """Mostly headers that could be one, with values that mostly fit."""
+    tags = draw(st.lists(st.sampled_from(WILD_TAGS), max_size=10))
+    if draw(st.booleans()):
+        tags.sort()
+    data = b""
+    for tag in tags:
+        vr = draw(st.sampled_from(WILD_VRS))
+        value = draw(st.sampled_from([b"", b"1.2\0", b"20240229", b"ISO_IR 192", b"x" * 30]))
+        length = draw(st.sampled_from([None] * 6 + [0, 1, 8, 0xFFFF, 0xFFFFFFFF]))
+        size = len(value) if length is None else length
+        head = tag.to_bytes(4, "big")
+        data += head[1::-1] + head[:1:-1] + vr.encode()
+        if vr in {"SQ", "UN", "OB", "OW", "UT"}:
+            data += b"\0\0" + size.to_bytes(4, "little") + value
+        else:
+            data += (size & 0xFFFF).to_bytes(2, "little") + value
+    return data[: len(data) - draw(st.sampled_from([0] * 6 + [1, 5, 9]))] if data else data
+
+
+@settings(max_examples=400)
+@given(wild_elements())
+def test_the_fast_scan_finds_what_the_general_one_finds_or_leaves_it_to_that(data_set):
+    fast = fields_module._scan_plain(data_set)
+    if fast is not None:
+        general = fields_module._scan_any(data_set, fields_module._EXPLICIT_LITTLE)
+        assert (fast, True) == general
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_both_scans_agree_on_the_files_of_pydicom():
+    plain = 0
+    for path in part10_files():
+        try:
+            head = read_head(path)
+        except NotPart10Error:
+            continue
+        if head.transfer_syntax_uid in {IMPLICIT, BIG_ENDIAN, DEFLATED}:
+            continue
+        data_set = path.read_bytes()[head.offset :]
+        fast = fields_module._scan_plain(data_set)
+        if fast is not None:
+            plain += 1
+            assert (fast, True) == fields_module._scan_any(
+                data_set, fields_module._EXPLICIT_LITTLE
+            ), path.name
+    assert plain > 40, "and most are plain"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    patient=st.text("ABC^1", max_size=40),
+    extra=st.lists(st.tuples(st.integers(0x1002, 0x10FF), st.binary(max_size=40)), max_size=6),
+    frames=st.one_of(st.none(), st.integers(1, 9999)),
+)
+def test_an_ordinary_object_takes_the_fast_way(patient, extra, frames):
+    dataset = make_dataset(PatientID=patient, NumberOfFrames=frames)
+    dataset.add_new(0x00090010, "LO", "SOMEBODY")
+    for number, value in extra:
+        dataset.add_new(0x00090000 | number, "OB", value + b"\0" * (len(value) % 2))
+    data_set = encode_dataset(dataset)
+    assert fields_module._scan_plain(data_set) is not None
+    assert_equal_to_pydicom(read_fields(data_set, EXPLICIT), dataset)
+
+
+@pytest.mark.parametrize("delimiter", [0xE00D, 0xE0DD], ids=["item", "sequence"])
+def test_a_stray_delimiter_does_not_hide_what_follows(delimiter):
+    stray = (0xFFFE).to_bytes(2, "little") + delimiter.to_bytes(2, "little") + b"UI\0\0"
+    data_set = stray + element(0x0010, 0x0020, "LO", b"P1")
+    assert read_fields(data_set, EXPLICIT).patient_id == "P1"

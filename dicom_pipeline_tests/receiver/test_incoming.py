@@ -1,0 +1,244 @@
+"""An object on its way into its file, through a buffer that is smaller than most."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dicom_pipeline_tests.receiver.objects import (
+    CT,
+    EXPLICIT,
+    SENDER,
+    FakeOutbox,
+    element,
+    encode_dataset,
+    make_dataset,
+    receiving_into,
+    request_for,
+    store_request,
+)
+from receiver.incoming import IncomingObject, ObjectBuffer
+from receiver.part10 import HEAD_BYTES, read_head
+from receiver.statuses import Status
+
+BUFFER = 2 * HEAD_BYTES
+ROOM = BUFFER - HEAD_BYTES
+HEAD = b"h" * HEAD_BYTES
+
+
+def put(stored, data, size):
+    """As a reception does: fragments of ``size`` bytes, a spill whenever the buffer is full."""
+    for start in range(0, len(data), size):
+        fragment = memoryview(data)[start : start + size]
+        while fragment:
+            if not stored.room:
+                stored.spill()
+            room = stored.room
+            stored.append(fragment[:room])
+            fragment = fragment[room:]
+
+
+def noise(length):
+    return bytes((each * 7 + each // 251) & 0xFF for each in range(length))
+
+
+@pytest.mark.parametrize(
+    "length",
+    [0, 1, ROOM - 1, ROOM, ROOM + 1, ROOM + BUFFER - 1, ROOM + BUFFER, ROOM + BUFFER + 1, 50_000],
+)
+@pytest.mark.parametrize("size", [1, 100, ROOM, 10_000])
+def test_the_file_holds_head_and_data_whatever_the_size(tmp_path, length, size):
+    buffer, data = ObjectBuffer(BUFFER), noise(length)
+    for number in range(2):  # the second finds what the first has left in the buffer
+        stored = IncomingObject(tmp_path / f"{number}.dcm", EXPLICIT, buffer)
+        put(stored, data, size)
+        assert stored.spilled is (length > ROOM)
+        assert stored.digest() == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
+        stored.write(HEAD)
+        stored.sync()
+        assert stored.path.read_bytes() == HEAD + data
+        assert not stored.spilled
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sizes=st.lists(st.integers(0, 3 * BUFFER), max_size=6))
+def test_fragments_of_any_size_are_put_together(tmp_path, sizes):
+    data = noise(sum(sizes))
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    position = 0
+    for size in sizes:
+        put(stored, data[position : position + size], size or 1)
+        position += size
+    digest = stored.digest()
+    stored.write(HEAD)
+    stored.sync()
+    assert stored.path.read_bytes() == HEAD + data
+    assert digest == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
+    stored.path.unlink()
+
+
+@pytest.mark.parametrize("length", [ROOM + 1, ROOM + BUFFER, 50_000])
+def test_the_whole_data_set_can_be_read_before_its_head_is_written(tmp_path, length):
+    data = noise(length)
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    put(stored, data, 1000)
+    digest = stored.digest()
+    with stored.in_file() as data_set:
+        assert data_set == data
+    assert stored.path.read_bytes() == bytes(HEAD_BYTES) + data, "recovery sees it is not complete"
+    stored.write(HEAD)
+    stored.sync()
+    assert stored.path.read_bytes() == HEAD + data
+    assert digest == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
+
+
+def open_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("length", [0, 10, ROOM + 1, 50_000])
+@pytest.mark.parametrize("written", [False, True])
+def test_a_discarded_object_leaves_nothing(tmp_path, length, written):
+    before = open_descriptors()
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    put(stored, noise(length), 1000)
+    if written:
+        stored.write(HEAD)
+    stored.discard()
+    stored.discard()
+    assert (list(tmp_path.iterdir()), open_descriptors()) == ([], before)
+
+
+def test_no_file_is_written_over(tmp_path):
+    path = tmp_path / "object.dcm"
+    path.write_bytes(b"another's")
+    stored = IncomingObject(path, EXPLICIT, ObjectBuffer(BUFFER))
+    with pytest.raises(FileExistsError):
+        stored.write(HEAD)
+    assert path.read_bytes() == b"another's"
+
+
+def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:1000]))
+    data = noise(20_000)
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    put(stored, data, 5000)
+    stored.write(HEAD)
+    stored.sync()
+    assert stored.path.read_bytes() == HEAD + data
+
+
+@pytest.fixture
+def receiving(tmp_path):
+    receiving = receiving_into(tmp_path / "storage", FakeOutbox())
+    yield receiving
+    assert list(receiving.incoming.iterdir()) == []
+    assert receiving.in_flight() == frozenset()
+
+
+def receive(receiving, sent):
+    return receiving.receive(SENDER, sent, buffer_bytes=BUFFER)
+
+
+def stored_bytes(receiving):
+    (event,) = receiving.outbox.events
+    path = receiving.root / event.file_path
+    head = read_head(path)
+    assert event.file_size == path.stat().st_size == head.offset + head.receipt.length
+    assert event.digest == head.receipt.digest
+    return path.read_bytes()[head.offset :]
+
+
+@pytest.mark.parametrize("size", [10, ROOM - 400, ROOM, ROOM + BUFFER, 30_000])
+def test_objects_larger_than_the_buffer_are_stored_like_others(receiving, size):
+    sent = request_for(make_dataset(PixelData=noise(size)))
+    assert receive(receiving, sent) is Status.SUCCESS
+    assert stored_bytes(receiving) == sent.data_set
+    assert receiving.outbox.events[0].patient_id == "P1"
+
+
+def behind_a_sequence(size, **changes):
+    """An object whose patient and UIDs stand behind ``size`` bytes."""
+    dataset = make_dataset(SOPInstanceUID="1.2.5", **changes)
+    data_set = encode_dataset(dataset)
+    middle = data_set.index(b"\x10\x00\x20\x00LO")
+    item = bytes.fromhex("feff00e0") + size.to_bytes(4, "little") + bytes(size)
+    return data_set[:middle] + element(0x0008, 0x1140, "SQ", item) + data_set[middle:]
+
+
+@pytest.mark.parametrize("size", [ROOM - 100, ROOM, BUFFER, 10 * BUFFER])
+def test_fields_behind_a_sequence_larger_than_the_buffer_are_found(receiving, size):
+    data_set = behind_a_sequence(size, PatientID="BEHIND", NumberOfFrames=3)
+    assert receive(receiving, store_request(data_set, uid="1.2.5")) is Status.SUCCESS
+    (event,) = receiving.outbox.events
+    assert (event.patient_id, event.number_of_frames) == ("BEHIND", 3)
+    assert stored_bytes(receiving) == data_set
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"StudyInstanceUID": None}, Status.NO_STUDY),
+        ({"SOPClassUID": "1.2.3"}, Status.CLASS_MISMATCH),
+        ({"SOPInstanceUID": "1.2.6"}, Status.INSTANCE_MISMATCH),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 10 * BUFFER], ids=["first buffer", "behind it"])
+def test_a_large_object_with_bad_fields_leaves_nothing(receiving, change, status, before):
+    dataset = make_dataset(**{"SOPInstanceUID": "1.2.5", "PixelData": bytes(5 * BUFFER), **change})
+    data_set = encode_dataset(dataset)
+    middle = data_set.index(b"\x10\x00\x20\x00LO")
+    data_set = data_set[:middle] + element(9, 0x1001, "OB", bytes(before)) + data_set[middle:]
+    assert receive(receiving, store_request(data_set, uid="1.2.5")) is status
+    assert receiving.outbox.events == []
+
+
+def test_bad_fields_in_the_first_buffer_refuse_before_anything_is_written(receiving):
+    sent = request_for(make_dataset(StudyInstanceUID=None, PixelData=bytes(5 * BUFFER)))
+    reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
+    reception.append(memoryview(sent.data_set)[: 2 * BUFFER])
+    assert list(receiving.incoming.iterdir()) == []
+    reception.append(memoryview(sent.data_set)[2 * BUFFER :])
+    assert reception.finish() is Status.NO_STUDY
+
+
+def test_a_large_object_that_never_ends_leaves_nothing(receiving):
+    sent = request_for(make_dataset(PixelData=bytes(5 * BUFFER)))
+    reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
+    reception.append(memoryview(sent.data_set)[: 3 * BUFFER])
+    (path,) = receiving.incoming.iterdir()
+    assert receiving.in_flight() == {path.stem}, "recovery leaves it alone"
+    assert path.read_bytes()[:HEAD_BYTES] == bytes(HEAD_BYTES)
+    reception.discard()
+
+
+def test_a_disk_that_fails_within_a_large_object_leaves_nothing(receiving, monkeypatch):
+    real, written = os.write, []
+
+    def fail_later(file, data):
+        written.append(len(data))
+        if len(written) > 2:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr(os, "write", fail_later)
+    sent = request_for(make_dataset(PixelData=bytes(9 * BUFFER)))
+    assert receive(receiving, sent) is Status.OUT_OF_RESOURCES
+    assert receiving.outbox.events == []
+
+
+def test_one_buffer_serves_objects_of_all_sizes_after_each_other(receiving):
+    buffer = ObjectBuffer(BUFFER)
+    for size in (10, 30_000, 200, ROOM, 9000, 10):
+        sent = request_for(make_dataset(SOPClassUID=CT, PixelData=noise(size)))
+        reception = receiving.begin(SENDER, sent.request, buffer)
+        reception.append(memoryview(sent.data_set))
+        assert reception.finish() is Status.SUCCESS
+        assert stored_bytes(receiving) == sent.data_set
+        receiving.outbox.events.clear()
