@@ -5,6 +5,7 @@ An object is in memory as a whole before the handler sees it.
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -27,6 +28,7 @@ from receiver.polled_socket import connection_of
 from receiver.receipt import Receiving, Sender, StoreRequest
 from receiver.session import Actions
 from receiver.statuses import Status
+from receiver.wire import RENEW_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,9 @@ class _State:
         self.objects = 0
         self.bytes = 0
         self.message_bytes = 0
+        self.renewed_at = 0.0
+        """When the message began, or its last `RENEW_BYTES` had come, by `time.monotonic`."""
+        self.renew_at_bytes = 0
         self.busy = False
         self.end: AssociationResult = "connection_lost"
 
@@ -110,9 +115,17 @@ class PublicLoop:
             state.end = "aborted_by_peer"  # the connection may close before EVT_ABORTED
         if not isinstance(pdu, P_DATA_TF):
             return
+        if state.message_bytes == 0:
+            state.renewed_at, state.renew_at_bytes = time.monotonic(), RENEW_BYTES
         state.message_bytes += sum(
             len(item.presentation_data_value or b"") for item in pdu.presentation_data_value_items
         )
+        if state.message_bytes >= state.renew_at_bytes:
+            state.renewed_at = time.monotonic()
+            state.renew_at_bytes = state.message_bytes + RENEW_BYTES
+        elif time.monotonic() > state.renewed_at + self._settings.receiver_network_timeout_seconds:
+            state.end = "timeout"
+            event.assoc.abort()
         if state.message_bytes > self._settings.receiver_max_object_bytes:
             self._limit(event.assoc, state, "its object is larger than RECEIVER_MAX_OBJECT_BYTES")
 

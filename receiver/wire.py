@@ -33,7 +33,7 @@ _HEAD: Final = struct.Struct(">BxI")
 _ITEM: Final = struct.Struct(">IBB")
 _PDV_BYTES: Final = 2
 """Context ID and control header count as part of a PDV item's length."""
-_RENEW_BYTES: Final = 1 << 16
+RENEW_BYTES: Final = 1 << 16
 """The network timeout starts again after so many bytes: no sender may trickle."""
 
 
@@ -150,7 +150,7 @@ class Wire:
         self._renew_at -= received
         if self._deadline is None or self._renew_at <= 0:
             self._deadline = time.monotonic() + self._network_timeout
-            self._renew_at = _RENEW_BYTES
+            self._renew_at = RENEW_BYTES
 
     def _patience(self) -> float:
         if self._deadline is None:
