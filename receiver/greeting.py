@@ -181,10 +181,14 @@ class Greeting:
         pdu = A_ASSOCIATE_RQ()
         try:
             pdu.decode(request)
-            pdu.to_primitive()
+            contexts = pdu.to_primitive().presentation_context_definition_list
+            whole = all(each.abstract_syntax and each.transfer_syntax for each in contexts)
         except Exception as error:  # whatever it is, the sender must get its answer
             self._abort(_INVALID_VALUE)
             raise RefusedError("invalid_request", "the A-ASSOCIATE-RQ is malformed") from error
+        if not whole:
+            self._abort(_INVALID_VALUE)
+            raise RefusedError("invalid_request", "a presentation context lacks its syntaxes")
         if not pdu.protocol_version & 1:
             self._answer(_VERSION_NOT_SUPPORTED)
             raise RefusedError("invalid_request", "not version 1 of the protocol")
