@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo-packages test-packages demo test test-fast lint format lock clean \
-	bench-receiver bench-receiver-memory soak
+	bench-receiver bench-receiver-memory soak fuzz
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -49,6 +49,9 @@ bench-receiver-memory: setup ## the receiver's memory: 50 associations, and an o
 
 soak: setup test-packages ## good and bad senders against the receiver for half an hour
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+fuzz: setup ## hostile senders by the thousand, without a network and over the wire
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 lint: setup ## ruff (lint and format) and mypy, as CI runs them
 	$(BIN)/ruff check .

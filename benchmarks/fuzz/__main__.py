@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks.fuzz.jobs import Jobs
+from benchmarks.fuzz.network import OVERRIDES, NetworkFuzzer
+from benchmarks.systems import DicomPipeline
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a tmpfs: syncs cost nothing there
 
@@ -28,7 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fuzz", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--inputs", type=int, default=100_000, help="without a network")
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, help="straight to the receiver's parts"
+    )
+    parser.add_argument("--network", type=int, default=2000, help="inputs to a real receiver")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -41,6 +46,8 @@ def main() -> None:
     parent = options.parent or (_MEMORY if _MEMORY.is_dir() else None)
     with tempfile.TemporaryDirectory(dir=parent, prefix="fuzz-") as name:
         findings = _in_memory(Path(name), options, interrupted, console)
+        if options.network and not findings and not interrupted.is_set():
+            findings = _over_the_wire(Path(name), options, interrupted, console)
     for finding in findings:
         console.print(f"- {finding}", highlight=False, markup=False)
     console.print(f"fuzz {'FAILED' if findings else 'PASSED'}")
@@ -74,6 +81,30 @@ def _in_memory(
     console.print(
         f"{done:,} inputs of seed {options.seed} in {seconds:.0f} s ({done / seconds:.0f}/s), "
         f"{acknowledged:,} objects acknowledged, memory grown by {max(grown) >> 10:,} KiB at most",
+        highlight=False,
+    )
+    return findings
+
+
+def _over_the_wire(
+    folder: Path, options: argparse.Namespace, interrupted: threading.Event, console: Console
+) -> list[str]:
+    """Returns the findings."""
+    numbers = range(options.first, options.first + options.network)
+    with DicomPipeline(OVERRIDES).start(folder / "receiver") as server:
+        fuzzer, began = NetworkFuzzer(server, options.seed), time.monotonic()
+        with _progress(console) as progress:
+            task = progress.add_task("over the wire", total=len(numbers))
+            for done in fuzzer.run(numbers):
+                progress.advance(task, done)
+                if interrupted.is_set():
+                    break
+        seconds = time.monotonic() - began
+        findings = fuzzer.check()
+    _show(fuzzer.ends, console)
+    console.print(
+        f"{fuzzer.ends.total():,} inputs of seed {options.seed} in {seconds:.0f} s beside a good "
+        f"sender, who had {fuzzer.acknowledged:,} objects acknowledged",
         highlight=False,
     )
     return findings

@@ -32,6 +32,13 @@ def request(rng: Random) -> bytes:
     return data
 
 
+def sound_request() -> bytes:
+    """A valid A-ASSOCIATE-RQ that proposes `CONTEXTS`."""
+    rng = Random(0)  # noqa: S311 - a sound request leaves nothing to chance
+    body = _fixed(rng, sound=True) + b"".join(_encode(rng, each, sound=True) for each in _items())
+    return struct.pack(">BxI", 1, len(body)) + body
+
+
 def proxied(rng: Random, data: bytes) -> bytes:
     """The same behind a PROXY header (version 1 or 2), which may be broken."""
     addresses = bytes((10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 0, 104))
