@@ -30,6 +30,10 @@ tenant = "branch"
 networks = ["127.0.0.2/32"]
 
 [[peer]]
+called_ae = "NORTH"
+networks = ["127.0.0.4/32"]
+
+[[peer]]
 tenant = "balanced"
 networks = ["10.1.2.0/24"]
 

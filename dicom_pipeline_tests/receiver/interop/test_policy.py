@@ -58,13 +58,16 @@ def test_titles_and_address_decide_the_tenant(either, calling, called, source, t
     assert event.file_path.startswith(f"{tenant}/")
 
 
-def test_who_is_not_in_the_file_of_peers_is_told_so(either):
+@pytest.mark.parametrize(
+    ("source", "reason"), [("127.0.0.3", 3), ("127.0.0.4", 7)], ids=["calling", "called"]
+)
+def test_who_is_not_in_the_file_of_peers_is_told_which_title_is_not_known(either, source, reason):
     with associated(
-        either, [(CT, [EXPLICIT])], "STRANGER", bind_address=("127.0.0.3", 0)
+        either, [(CT, [EXPLICIT])], "STRANGER", bind_address=(source, 0)
     ) as association:
         assert association.is_rejected
         answer = association.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 3)
+        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, reason)
 
 
 @contextmanager
