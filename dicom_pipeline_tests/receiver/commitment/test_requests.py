@@ -123,6 +123,19 @@ def test_a_request_that_is_too_large_meets_a_limit(monkeypatch):
     assert refusal(action_information([(CT, "1.1")])) == 0x0213
 
 
+def test_items_without_number_are_refused_before_they_take_memory(monkeypatch):
+    monkeypatch.setattr(requests, "read_dataset", lambda *_, **__: pytest.fail("was read"))
+    for syntax, item in ((IMPLICIT, "feff00e000000000"), (BIG_ENDIAN, "fffee00000000000")):
+        assert refusal(bytes.fromhex(item) * (requests.MAX_REFERENCES + 1), syntax) == 0x0213
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_as_many_of_the_longest_references_as_may_come_fit_a_request(syntax):
+    longest = [(f"1.{'2' * 62}", f"1.2.{number:060}") for number in range(100)]
+    size = len(action_information(longest, "1.9", syntax))
+    assert size * (requests.MAX_REFERENCES // 100) < requests.MAX_BYTES
+
+
 def test_a_request_that_could_swell_is_not_read():
     assert refusal(action_information([(CT, "1.1")]), DEFLATED) == 0x0110
 
