@@ -2,7 +2,7 @@
 
 import pytest
 from pydicom.uid import generate_uid
-from pynetdicom import AllStoragePresentationContexts, build_role
+from pynetdicom import AllStoragePresentationContexts, build_role, evt
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     SOPClassCommonExtendedNegotiation,
@@ -29,6 +29,7 @@ from receiver.commitment.requests import STORAGE_COMMITMENT_PUSH_MODEL, Referenc
 
 pytestmark = pytest.mark.service
 
+PDU_HEAD = 6
 J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
 ENCAPSULATED = [
     "1.2.840.10008.1.2.4.50",
@@ -165,14 +166,18 @@ def test_any_length_of_pdus_that_the_sender_can_take_is_good(either, max_pdu):
 def test_commitment_is_reported_on_the_association_that_has_brought_the_objects(either, roles):
     """In PDUs as small as the requester asks for: the report is longer than one of them."""
     calling = f"COMMIT{len(roles)}"
-    reports, unknown = Reports(), Reference(CT, generate_uid())
+    reports, unknown, lengths = Reports(), Reference(CT, generate_uid()), []
+    handlers = [
+        *reports.handlers(),
+        (evt.EVT_DATA_RECV, lambda event: lengths.append(len(event.data) - PDU_HEAD)),
+    ]
     contexts = [(STORAGE_COMMITMENT_PUSH_MODEL, [EXPLICIT]), (CT, [EXPLICIT])]
     with associated(
-        either, contexts, calling, items=roles, max_pdu=4096, handlers=reports.handlers()
+        either, contexts, calling, items=roles, max_pdu=4096, handlers=handlers
     ) as association:
         assert len(association.accepted_contexts) == 2
         stored = []
-        for _ in range(40):
+        for _ in range(60):
             dataset = make_dataset()
             assert send_dataset(association, dataset, context=1) == (0x0000, "")
             stored.append(Reference(CT, str(dataset.SOPInstanceUID)))
@@ -182,4 +187,5 @@ def test_commitment_is_reported_on_the_association_that_has_brought_the_objects(
         assert association.is_established
     ((kind, report),) = reports.received
     assert (kind, report.TransactionUID) == (2, transaction)
+    assert max(lengths) == 4096
     assert told(report) == (stored, {unknown: 0x0112})
