@@ -31,6 +31,8 @@ WORKER_OPTION: Final = "--worker"
 CONFIGURATION_EXIT: Final = 2
 _POLL_SECONDS: Final = 0.1
 _RESTART_SECONDS: Final = 1.0
+_CORRECTION_SECONDS: Final = 10.0
+"""Until the next attempt of a process that finds its settings, or their files, of no use."""
 _STOP_SECONDS: Final = 60.0
 
 
@@ -58,12 +60,15 @@ class ReceiverProcesses:
         self._settings = settings
         self._children: list[_Child] = []
         self._status_file = settings.home / STATUS_FILE
+        self._announced = False
+        """All have been ready once."""
 
     def run(self, stop: threading.Event) -> int:
         """Run until ``stop`` is set; returns the exit status.
 
         Raises:
-            ConfigurationError: the port is taken, or a process finds its settings of no use.
+            ConfigurationError: the port is taken, or a process finds its settings of no use before
+                all were ready: once they were, the others go on while it is tried again.
         """
         with ExitStack() as undo:
             port = self._hold_port(undo)
@@ -72,14 +77,13 @@ class ReceiverProcesses:
                 for number in range(self._settings.receiver_processes)
             ]
             undo.callback(self._end)
-            announced = False
             while not stop.is_set():
                 for child in self._children:
                     self._look_after(child)
-                if not announced and self._all_ready():
+                if not self._announced and self._all_ready():
                     self._announce(port)
                     undo.callback(self._status_file.unlink, missing_ok=True)
-                    announced = True
+                    self._announced = True
                 stop.wait(_POLL_SECONDS)
         return max((each.process.returncode for each in self._children if each.process), default=0)
 
@@ -117,7 +121,7 @@ class ReceiverProcesses:
         code = child.process.poll()
         if code is None:
             return
-        if code == CONFIGURATION_EXIT:
+        if code == CONFIGURATION_EXIT and not self._announced:
             raise ConfigurationError(
                 f"receiver {child.environment['WORKER_NODE_ID']} cannot run with these settings: "
                 "see its own message above"
@@ -126,7 +130,8 @@ class ReceiverProcesses:
             "receiver process has died, starting it again",
             extra={"worker": child.environment["WORKER_NODE_ID"], "exit": code},
         )
-        child.process, child.not_before = None, time.monotonic() + _RESTART_SECONDS
+        pause = _CORRECTION_SECONDS if code == CONFIGURATION_EXIT else _RESTART_SECONDS
+        child.process, child.not_before = None, time.monotonic() + pause
 
     def _all_ready(self) -> bool:
         home = self._settings.home

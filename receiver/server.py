@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 _LOCK_SECONDS: Final = 2.0
 """A starting neighbour may hold the outbox for a moment to see whether it is an orphan."""
+_ADOPTION_SECONDS: Final = 60.0
+"""One of several processes is started again at once: a neighbour may be finishing what it left."""
 _RECOVERY_SECONDS: Final = 60.0
 _FINISH_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 5.0
@@ -115,7 +117,10 @@ class Receiver:
         incoming = settings.storage / INCOMING / settings.worker_node_id
         _require_writable(settings.storage, incoming)
         self.metrics = Metrics({peer.tenant for peer in peers.peer})
-        self.outbox = Outbox(settings.outbox, _LOCK_SECONDS)
+        one_of_several = settings.receiver_processes > 1
+        self.outbox = Outbox(
+            settings.outbox, _ADOPTION_SECONDS if one_of_several else _LOCK_SECONDS
+        )
         with ExitStack() as undo:
             undo.callback(self.outbox.close)
             recover(settings.storage, incoming, self.outbox)

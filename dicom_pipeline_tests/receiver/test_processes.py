@@ -1,5 +1,7 @@
 """Several receiver processes on one port."""
 
+import fcntl
+import json
 import os
 import signal
 import socket
@@ -21,6 +23,11 @@ pytestmark = pytest.mark.service
 
 def workers(receiver):
     return family(receiver.pid) - {receiver.pid}
+
+
+def read_worker(home, node):
+    path = home / f"receiver.{node}.json"
+    return json.loads(path.read_text())["pid"] if path.exists() else None
 
 
 def test_processes_share_a_port_and_lose_nothing(tmp_path):
@@ -50,6 +57,45 @@ def test_a_process_that_dies_is_started_again_while_the_other_serves(tmp_path):
         assert len(now & before) == 1
         receiver.send_signal(signal.SIGTERM)
         assert receiver.wait(60) == 0
+
+
+def kill_first(home):
+    """Kill node-0; returns what tells its next process from this one."""
+    pid = read_worker(home, "node-0")
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def wait_for_another_first(home, receiver, pid):
+    deadline = time.monotonic() + 40
+    while read_worker(home, "node-0") in {None, pid}:
+        assert receiver.poll() is None, "the others go on"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_process_waits_for_a_neighbour_that_finishes_what_it_has_left(tmp_path):
+    with process(tmp_path, RECEIVER_PROCESSES="2") as receiver:
+        with (tmp_path / "outbox" / "node-0.lock").open() as lock:
+            pid = kill_first(tmp_path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            time.sleep(6)  # longer than a start takes, and a look at an orphan
+        wait_for_another_first(tmp_path, receiver, pid)
+
+
+def test_a_process_that_cannot_come_back_does_not_end_the_others(tmp_path):
+    peers = tmp_path / "peers.toml"
+    peers.write_text("")
+    with process(tmp_path, RECEIVER_PROCESSES="2") as receiver:
+        peers.write_text("[")
+        pid = kill_first(tmp_path)
+        deadline = time.monotonic() + 30
+        while '"exit": 2' not in (tmp_path / "log.txt").read_text():
+            assert receiver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        peers.write_text("")
+        wait_for_another_first(tmp_path, receiver, pid)
 
 
 def test_a_port_of_another_program_is_a_configuration_error(tmp_path):
