@@ -124,7 +124,6 @@ def test_below_the_low_water_mark_it_is_not_ready_and_says_so(home, storage):
         wait_until(lambda: journal.store(sender, 1000) == 0)
         wait_until(lambda: readiness(receiver) == 200)
         wait_until(lambda: disk_is_low(receiver) == "0.0")
-    with process(home, storage.prefix, **options) as receiver:
         stop(receiver)
     journal.require_kept(storage.root, home)
 
