@@ -48,6 +48,8 @@ _VARIANTS: Final = 8
 """Inputs that begin as the same conversation: to make one costs more than to change it."""
 _SETTLE_SECONDS: Final = 60.0
 _GREETINGS: Final = 0.1
+_ROOM: Final = 30_000
+"""Bytes that a pair of sockets takes before they are read."""
 _UNCHANGED: Final = 0.05
 _SECONDS: Final = 10.0
 """No input keeps a thread longer."""
@@ -293,7 +295,7 @@ class MemoryFuzzer:
 
 def _hear(rng: Random, greeting: Greeting, far: socket.socket, data: bytes) -> str:
     """Let a greeting have ``data`` in parts; what has come of it."""
-    size = rng.choice((50, 400, len(data))) or 1
+    size = rng.choice((50, 400, _ROOM))
     try:
         for start in range(0, len(data), size):
             far.sendall(data[start : start + size])
