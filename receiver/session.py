@@ -5,6 +5,7 @@ It is given a connected socket and the accepted contexts: who negotiated them do
 
 import logging
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple, Protocol
@@ -153,7 +154,9 @@ class Session:
         try:
             return self._serve()
         except ConnectionLostError:
-            return "stopped" if self._stopping else "connection_lost"
+            if self._stopping:  # it was we who ended the reading: the peer is still there
+                return self._abort("stopped", ABORT_SERVICE_USER)
+            return "connection_lost"
         except IdleError:
             return self._abort("idle", ABORT_SERVICE_USER)
         except TooSlowError:
@@ -372,10 +375,13 @@ class Session:
 
 
 class SessionReporter:
-    """The way back over an association that brought a storage commitment request."""
+    """The way back over an association that brought a storage commitment request.
+
+    It may be kept for long after the association: it does not keep the session and its buffers.
+    """
 
     def __init__(self, session: Session, context_id: int, transfer_syntax_uid: str) -> None:
-        self._session = session
+        self._session = weakref.ref(session)
         self._context_id = context_id
         self._syntax = UID(transfer_syntax_uid)
 
@@ -385,11 +391,14 @@ class SessionReporter:
         Raises:
             NotDeliveredError: the association has ended, or no response came in time.
         """
+        session = self._session()
+        if session is None:
+            raise NotDeliveredError("the association has ended")
         encoded = encode_data_set(
             data_set, self._syntax.is_implicit_VR, self._syntax.is_little_endian
         )
         try:
-            report = self._session.send_event_report(self._context_id, event_type, encoded or b"")
+            report = session.send_event_report(self._context_id, event_type, encoded or b"")
             return report.result(timeout)
         except (ConnectionLostError, ConnectionError, TimeoutError) as error:
             raise NotDeliveredError("the association has ended, or is silent") from error

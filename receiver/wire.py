@@ -164,17 +164,22 @@ class Wire:
         """Send whole PDUs.
 
         Raises:
-            ConnectionLostError: they could not be sent.
+            ConnectionLostError: they could not be sent, and nothing else can be: the peer would
+                take it for the rest of what it has a part of.
         """
         try:
             self._transport.sendall(data)
         except OSError as error:
+            self._shut(socket.SHUT_RDWR)
             raise ConnectionLostError(error.strerror or type(error).__name__) from error
 
     def end_reading(self) -> None:
         """Let a thread that waits in `read` meet the end of the connection."""
+        self._shut(socket.SHUT_RD)
+
+    def _shut(self, how: int) -> None:
         try:
-            self._transport.shutdown(socket.SHUT_RD)
+            self._transport.shutdown(how)
         except OSError:
             return  # it has ended already
 

@@ -134,12 +134,13 @@ def stopping(receiving, *parts):
 def test_a_stop_between_messages_ends_the_association_at_once(receiving):
     transport, end = stopping(receiving, store(small()), "stop", store(small()), RELEASE)
     assert (end, answers(transport)) == ("stopped", [STORED])
+    assert transport.sent.endswith(ABORTED)
     assert len(receiving.outbox.events) == 1
 
 
 def test_a_stop_before_the_first_message_ends_the_association(receiving):
     transport, end = stopping(receiving, "stop", store(small()))
-    assert (end, bytes(transport.sent)) == ("stopped", b"")
+    assert (end, bytes(transport.sent)) == ("stopped", ABORTED)
 
 
 @pytest.mark.parametrize("cut", ["within the command", "behind the command", "within the data"])

@@ -1,7 +1,9 @@
 """Storage commitment over one association: N-ACTION in, N-EVENT-REPORT back."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 from pydicom.dataset import Dataset
@@ -154,6 +156,38 @@ def test_a_report_after_the_end_is_not_delivered(receiving):
     with pytest.raises(NotDeliveredError):
         reporters[0].send_event_report(1, information(), SECONDS)
     assert transport.sent == sent
+
+
+def test_the_way_back_does_not_keep_the_buffers_of_an_association_that_has_ended(receiving):
+    """Thousands of requests may wait for their report when nobody listens any more."""
+    reporters = []
+    transport = Script(action(b""), RELEASE)
+    session = session_over(transport, receiving, actions=Actions(then=reporters.append))
+    session.serve()
+    buffers = weakref.ref(session)
+    del session, transport
+    gc.collect()
+    assert buffers() is None
+    with pytest.raises(NotDeliveredError):
+        reporters[0].send_event_report(1, information(), SECONDS)
+
+
+def test_an_association_ends_with_a_report_that_went_out_in_part(receiving):
+    """Whatever followed would be taken for the rest of it."""
+    outcomes, threads = [], []
+
+    def fail():
+        transport.failure = TimeoutError("the peer does not read")
+        reporting(outcomes, threads)(reporters[0])
+        threads[0].join(SECONDS)
+        transport.failure = None
+
+    reporters = []
+    transport = Script(action(b""), fail, request(0x0030), RELEASE)
+    session = session_over(transport, receiving, actions=Actions(then=reporters.append))
+    assert session.serve() == "connection_lost"
+    assert [type(each) for each in outcomes] == [NotDeliveredError]
+    assert answers(transport) == [(ACTED, 0)]
 
 
 def test_a_response_to_no_report_is_ignored(receiving):
