@@ -41,7 +41,7 @@ _SENDER: Final = Sender("fuzz", "default", "127.0.0.1", "FUZZ", "DICOM_PIPELINE"
 _CONTEXTS: Final = {number: Context(*both) for number, both in CONTEXTS.items()}
 _SYNTAXES: Final = {number: transfer for number, (_, transfer) in CONTEXTS.items()}
 _LIMITS: Final = Limits(object_bytes=60_000, objects=4, bytes=120_000)
-_BUFFER_BYTES: Final = 6000
+_BUFFER_BYTES: Final = 8192
 """Most objects fit, some do not."""
 _BATCH: Final = 500
 _VARIANTS: Final = 8
