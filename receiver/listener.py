@@ -150,10 +150,15 @@ class Listener(AssociationServer):
                 while not self._stopping.is_set():
                     left = room.expire()
                     for descriptor, _ in epoll.poll(poll_interval if left is None else left):
-                        if descriptor == port:
-                            self._accept(room)
-                        else:
-                            room.ready(descriptor)
+                        try:
+                            if descriptor == port:
+                                self._accept(room)
+                            else:
+                                room.ready(descriptor)
+                        except Exception as error:  # noqa: BLE001 - the port must stay open
+                            self._complaints.tell(
+                                "failure", "connection not served", extra=described(error)
+                            )
             finally:
                 self.server_close()
                 room.close()

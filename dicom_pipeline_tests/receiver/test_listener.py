@@ -270,3 +270,17 @@ def test_processes_can_share_a_port():
             assert neighbour.port == scp.port
     with listening() as scp, pytest.raises(OSError, match="in use"):
         listening(receiver_port=scp.port).__enter__()
+
+
+def test_a_moment_without_threads_does_not_close_the_port(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with listening(receiver_request_timeout_seconds=1) as scp:
+        with monkeypatch.context() as without_threads:
+            without_threads.setattr(threading.Thread, "start", refuse)
+            with connected(scp) as connection:
+                connection.sendall(b"x")
+                time.sleep(SOON)
+        assert scp.listener.alive()
+        assert echo(scp) == 0
