@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -134,10 +135,15 @@ class WaitingRoom:
             self._close_expired(guest)
 
     def _leave(self, guest: _Guest) -> None:
+        """Forget a guest; one that has expired is forgotten, and its descriptor never waits again.
+
+        A failed start of TLS has closed the descriptor: by now it may be another guest's.
+        """
         with self._lock:
             if self._guests.get(guest.descriptor) is guest:
                 del self._guests[guest.descriptor]
-            self._epoll.unregister(guest.descriptor)
+                with suppress(OSError):
+                    self._epoll.unregister(guest.descriptor)
 
     def _close_expired(self, guest: _Guest) -> None:
         self._turn_away(guest.greeting, "request_timeout", "no association was requested in time")
