@@ -92,8 +92,10 @@ class PublicLoop:
 
     def stop(self) -> None:
         """End the associations that are not between a C-STORE request and its response."""
-        for association, state in list(self._states.items()):
-            if not state.busy:
+        for reference in self._states.keyrefs():  # a copy: other threads come and go meanwhile
+            association = reference()
+            state = association and self._states.get(association)
+            if association and state and not state.busy:
                 state.end = "stopped"
                 association.abort()
 
