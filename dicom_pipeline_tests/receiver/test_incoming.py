@@ -125,9 +125,9 @@ def test_no_file_is_written_over(tmp_path):
 
 def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
     real = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:1000]))
-    data = noise(20_000)
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:4096]))
+    data = noise(50_000)
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(4 * BUFFER))
     put(stored, data, 5000)
     stored.write(HEAD)
     stored.sync()

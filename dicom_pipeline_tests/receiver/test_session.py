@@ -35,6 +35,7 @@ from dicom_pipeline_tests.receiver.objects import (
     request_for,
     store_request,
 )
+from receiver.incoming import ObjectBuffer
 from receiver.part10 import read_head
 
 STORED = (0x8001, 0)
@@ -142,11 +143,11 @@ def test_reads_may_return_any_part_of_what_was_sent(receiving, size):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_the_same_message_is_the_same_in_any_pdvs_pdus_and_reads(receiving, data):
-    sent = small(PixelData=bytes(range(256)) * 20)
+    sent = small(SOPInstanceUID="1.2.3.4", PixelData=bytes(range(256)) * 20)
     values = []
     for control, whole in ((COMMAND, store_command(sent)), (0, sent.data_set)):
         cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=4)))
@@ -253,6 +254,18 @@ def test_who_goes_in_the_middle_leaves_nothing(receiving, cut, lost):
 def test_who_aborts_in_the_middle_leaves_nothing_and_hears_nothing(receiving):
     transport, end, _ = serve(receiving, BEGUN + pdu(Value(1, 0, b"x" * 99)) + aborted(0))
     assert (end, bytes(transport.sent)) == ("aborted_by_peer", b"")
+    assert receiving.outbox.events == []
+
+
+@pytest.mark.parametrize("end", [b"", aborted(0), RELEASE, BEGUN], ids=["lost", "abort", "RQ", "x"])
+def test_an_object_that_has_begun_on_the_disk_leaves_nothing(receiving, end, monkeypatch):
+    monkeypatch.setattr("receiver.session.ObjectBuffer", lambda: ObjectBuffer(8192))
+    begun = store(small(PixelData=bytes(50_000)))[:40_000]
+    begun = begun[: 12 + len(ASKED) + 8 * (MAX_PDU + 6)]
+    names = []
+    serve(receiving, begun, lambda: names.extend(receiving.incoming.iterdir()), end)
+    assert len(names) == 1
+    assert list(receiving.incoming.iterdir()) == []
     assert receiving.outbox.events == []
 
 
