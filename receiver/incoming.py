@@ -6,23 +6,24 @@ file begins with zeros, so that recovery can tell that it was never complete.
 """
 
 import mmap
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Final
 
+from receiver.object_file import BLOCK, ObjectFile
 from receiver.part10 import HEAD_BYTES, digest_of
 
 BUFFER_BYTES: Final = 1 << 20
 """Most images are smaller: they need one write."""
+_DIRECT_BYTES: Final = 1 << 18
+"""Smaller files cost less by way of the page cache."""
 
 
 class ObjectBuffer:
     """The memory for the objects of one association, which come one after another."""
 
     def __init__(self, size: int = BUFFER_BYTES) -> None:
-        """``size``: bytes, at least twice `HEAD_BYTES`. Pages count when they are first used."""
+        """``size``: bytes, whole blocks, more than `HEAD_BYTES`. Pages count once they are used."""
         self.view = memoryview(mmap.mmap(-1, size))
 
 
@@ -35,12 +36,14 @@ class IncomingObject:
         self._view = buffer.view
         self._start = self._end = HEAD_BYTES
         self._hash = digest_of(transfer_syntax_uid)
-        self._file = -1
+        self._file: ObjectFile | None = None
+        self._first_block = b""
+        """Of a file that has begun: its head is still missing."""
 
     @property
     def spilled(self) -> bool:
         """Whether the file has begun."""
-        return self._file >= 0
+        return self._file is not None
 
     @property
     def in_memory(self) -> memoryview:
@@ -58,40 +61,35 @@ class IncomingObject:
         self._view[self._end : end] = fragment
         self._end = end
 
-    @contextmanager
-    def in_file(self) -> Iterator[memoryview]:
-        """The whole data set, once it has been spilled.
-
-        Raises:
-            OSError: it cannot be written, or read again.
-        """
-        self._write(self.in_memory)
-        self._start = self._end = 0
-        with mmap.mmap(self._file, 0, access=mmap.ACCESS_READ) as content:
-            data_set = memoryview(content)[HEAD_BYTES:]
-            try:
-                yield data_set
-            finally:
-                data_set.release()
-
     def spill(self) -> None:
-        """Write what the buffer holds to the file, and empty it.
+        """Write the buffer, which must be full, to the file, and empty it.
 
         Raises:
             OSError: it cannot be written.
         """
         self._hash.update(self.in_memory)
-        if not self.spilled:
+        if self._file is None:
             self._view[:HEAD_BYTES] = bytes(HEAD_BYTES)
-            self._start = 0
-            self._open()
-        self._write(self._view[self._start : self._end])
-        self._start = self._end = 0
+            self._first_block = bytes(self._view[:BLOCK])
+            self._file = ObjectFile(self.path, direct=True)
+        self._empty_into(self._file)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the transfer syntax UID and the data set. Ends it: call it once."""
         self._hash.update(self.in_memory)
         return self._hash.hexdigest()
+
+    @contextmanager
+    def in_file(self) -> Iterator[memoryview]:
+        """The whole data set, once it has been spilled and is complete.
+
+        Raises:
+            OSError: it cannot be written, or read again.
+        """
+        assert self._file is not None
+        self._empty_into(self._file)
+        with self._file.content() as content, content[HEAD_BYTES:] as data_set:
+            yield data_set
 
     def write(self, head: bytes) -> None:
         """Complete the file, so that `sync` makes an object of it.
@@ -99,13 +97,16 @@ class IncomingObject:
         Raises:
             OSError: it cannot be written.
         """
-        if self.spilled:
-            self._write(self.in_memory)
-            os.pwrite(self._file, head, 0)
+        if self._file is None:
+            self._view[:HEAD_BYTES] = head
+            self._start = 0
+            self._file = ObjectFile(self.path, direct=self._end >= _DIRECT_BYTES)
+            self._empty_into(self._file)
             return
+        self._empty_into(self._file)
+        self._view[:BLOCK] = self._first_block
         self._view[:HEAD_BYTES] = head
-        self._open()
-        self._write(self._view[: self._end])
+        self._file.replace_first_block(self._view)
 
     def sync(self) -> None:
         """Make the file's bytes durable, and close it.
@@ -113,22 +114,17 @@ class IncomingObject:
         Raises:
             OSError: they are not on disk.
         """
-        os.fsync(self._file)
-        file, self._file = self._file, -1
-        os.close(file)
+        assert self._file is not None
+        self._file.sync()
+        self._file = None
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        if self.spilled:
-            with suppress(OSError):
-                os.close(self._file)
-            self._file = -1
-        with suppress(OSError):
-            Path(self.path).unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.discard()
+            self._file = None
 
-    def _open(self) -> None:
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-
-    def _write(self, data: memoryview) -> None:
-        while data:
-            data = data[os.write(self._file, data) :]
+    def _empty_into(self, file: ObjectFile) -> None:
+        if self._end:
+            file.write(self._view, self._end)
+        self._start = self._end = 0
