@@ -161,6 +161,15 @@ class TlsConnection(Connection, ssl.SSLSocket):
         """Bytes that were deciphered and not read yet."""
         return super().pending() + ssl.SSLSocket.pending(self)
 
+    def shutdown(self, how: int, /) -> None:
+        """See `Connection.shutdown`.
+
+        ``SSLSocket`` gives up TLS here: what another thread sends would go out in the clear, and
+        what has come would be read as it is.
+        """
+        with suppress(OSError, ValueError):
+            socket.socket.shutdown(self, how)
+
     @cached_property
     def _one_at_a_time(self) -> threading.Lock:
         """OpenSSL's state must not be used by a reading and a writing thread at once."""
