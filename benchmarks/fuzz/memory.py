@@ -48,6 +48,8 @@ _VARIANTS: Final = 8
 """Inputs that begin as the same conversation: to make one costs more than to change it."""
 _SETTLE_SECONDS: Final = 60.0
 _GREETINGS: Final = 0.1
+_SMALL_READS: Final = 40
+"""Then all at once: what comes later meets the same code."""
 _ROOM: Final = 30_000
 """Bytes that a pair of sockets takes before they are read."""
 _UNCHANGED: Final = 0.05
@@ -67,6 +69,7 @@ class MemoryTransport:
         self.sent = bytearray()
         self._data = memoryview(data)
         self._rng = rng
+        self._read = 0
         self._parts = rng.choice(((1 << 20,), (1, 7, 100), (MAX_PDU,), (5, 6, 12, 5000)))
         self._fills = rng.random() < 0.5  # noqa: PLR2004 - as a socket does, and TLS does not
         self._end = rng.choice((None, None, TimeoutError, ConnectionResetError))
@@ -77,7 +80,10 @@ class MemoryTransport:
         """A part, or the end."""
         if not buffer:
             raise FoundError("asked for nothing")
-        part = len(buffer) if fill and self._fills else self._rng.choice(self._parts)
+        part = len(buffer)
+        if self._read < _SMALL_READS and not (fill and self._fills):
+            part = self._rng.choice(self._parts)
+            self._read += 1
         size = min(part, len(buffer), len(self._data))
         if size:
             buffer[:size] = self._data[:size]
@@ -295,7 +301,7 @@ class MemoryFuzzer:
 
 def _hear(rng: Random, greeting: Greeting, far: socket.socket, data: bytes) -> str:
     """Let a greeting have ``data`` in parts; what has come of it."""
-    size = rng.choice((50, 400, _ROOM))
+    size = min(max(rng.choice((50, 400, _ROOM)), len(data) // _SMALL_READS), _ROOM)
     try:
         for start in range(0, len(data), size):
             far.sendall(data[start : start + size])
