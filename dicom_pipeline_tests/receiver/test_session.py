@@ -202,13 +202,17 @@ BROKEN = {
     "command without an end": (pdu(Value(1, COMMAND, bytes(4000))) * 17, INVALID),
     "PDV longer than its PDU": (pdu(Value(1, COMMAND | LAST, ASKED, 1 << 20)), INVALID),
     "PDV of length 1": (pdu(Value(1, COMMAND | LAST, ASKED, 1)), INVALID),
+    "PDV of length 1 before a sound one": (
+        BEGUN + Pdu(P_DATA, body=b"\0\0\0\1\1" + Value(1, LAST, b"x").encode()).encode(),
+        INVALID,
+    ),
     "PDV of length 0": (pdu(Value(1, COMMAND | LAST, ASKED, 0)), INVALID),
     "PDV without a head": (Pdu(P_DATA, body=b"\0\0\0\2\1").encode(), INVALID),
     "second PDV that is cut off": (
         Pdu(P_DATA, [Value(1, COMMAND, ASKED)], body=b"\0\0\0").encode(),
         INVALID,
     ),
-    "PDU longer than negotiated": (Pdu(P_DATA, body=bytes(MAX_PDU + 1)).encode(), INVALID),
+    "PDU longer than negotiated": (pdu(Value(1, COMMAND, bytes(MAX_PDU - 5))), INVALID),
     "PDU of 4 GB": (Pdu(P_DATA, length=(1 << 32) - 1).encode(), INVALID),
     "release within a message": (BEGUN + RELEASE, UNEXPECTED),
     "release within a command": (pdu(Value(1, COMMAND, ASKED)) + RELEASE, UNEXPECTED),
