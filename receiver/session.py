@@ -31,7 +31,7 @@ from receiver.commands import (
     encode,
     response,
 )
-from receiver.commitment.reports import NotDeliveredError, Reporter
+from receiver.commitment.reports import NotDeliveredError, Reporter, UnreachableError
 from receiver.commitment.requests import (
     STORAGE_COMMITMENT_INSTANCE,
     STORAGE_COMMITMENT_PUSH_MODEL,
@@ -389,7 +389,8 @@ class SessionReporter:
         """Send an N-EVENT-REPORT; returns its status.
 
         Raises:
-            NotDeliveredError: the association has ended, or no response came in time.
+            NotDeliveredError: the association has ended.
+            UnreachableError: no response came in time.
         """
         session = self._session()
         if session is None:
@@ -400,5 +401,7 @@ class SessionReporter:
         try:
             report = session.send_event_report(self._context_id, event_type, encoded or b"")
             return report.result(timeout)
-        except (ConnectionLostError, ConnectionError, TimeoutError) as error:
-            raise NotDeliveredError("the association has ended, or is silent") from error
+        except TimeoutError as error:
+            raise UnreachableError("no response in time") from error
+        except (ConnectionLostError, ConnectionError) as error:
+            raise NotDeliveredError("the association has ended") from error

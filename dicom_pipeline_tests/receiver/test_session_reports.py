@@ -21,7 +21,7 @@ from dicom_pipeline_tests.receiver.conversing import (
     session_over,
 )
 from dicom_pipeline_tests.receiver.objects import EXPLICIT, encode_dataset
-from receiver.commitment.reports import NotDeliveredError
+from receiver.commitment.reports import NotDeliveredError, UnreachableError
 
 SECONDS = 20
 ACTION, ACTED, REPORT, REPORTED = 0x0130, 0x8130, 0x0100, 0x8100
@@ -156,6 +156,18 @@ def test_a_report_after_the_end_is_not_delivered(receiving):
     with pytest.raises(NotDeliveredError):
         reporters[0].send_event_report(1, information(), SECONDS)
     assert transport.sent == sent
+
+
+def test_a_requester_that_does_not_respond_is_told_from_one_that_has_gone(receiving):
+    reporters = []
+
+    def report():
+        with pytest.raises(UnreachableError):
+            reporters[0].send_event_report(1, information(), 0.01)
+
+    transport = Script(action(b""), report, RELEASE)
+    actions = Actions(then=reporters.append)
+    assert session_over(transport, receiving, actions=actions).serve() == "released"
 
 
 def test_the_way_back_does_not_keep_the_buffers_of_an_association_that_has_ended(receiving):

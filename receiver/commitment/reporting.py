@@ -146,7 +146,7 @@ class Worker:
         try:
             self._deliver(transaction, outcome)
         except UnreachableError as error:
-            for each in waiting:  # the others would only wait for the same connection
+            for each in waiting:  # the others would only wait as long
                 if each.requester == transaction.requester and self._is_due(each):
                     self._put_off(each, error)
         except Exception as error:  # noqa: BLE001 - it must not stop the others

@@ -32,7 +32,7 @@ class NotDeliveredError(TransientError):
 
 
 class UnreachableError(NotDeliveredError):
-    """The requester gave us no association."""
+    """The requester gave us no association, or does not respond: its other reports may wait."""
 
 
 class Reporter(Protocol):
@@ -49,7 +49,8 @@ class Reporter(Protocol):
             timeout: seconds to wait for the response.
 
         Raises:
-            TransientError: the association has ended, or no response came in time.
+            NotDeliveredError: the association has ended.
+            UnreachableError: no response came in time.
         """
 
 
@@ -120,7 +121,7 @@ class AssociationReporter:
         except (RuntimeError, ValueError) as error:
             raise NotDeliveredError("the association has ended, or has no context") from error
         if "Status" not in response:
-            raise NotDeliveredError("no valid response in time")
+            raise UnreachableError("no valid response in time")
         return int(response.Status)
 
 
@@ -153,8 +154,9 @@ class OwnAssociation:
         is else its SCU. A peer that refuses the context for that gets it without roles.
 
         Raises:
-            UnreachableError: the requester cannot be reached, or refuses the association.
-            NotDeliveredError: it does not respond.
+            UnreachableError: the requester cannot be reached, refuses the association, or does
+                not respond.
+            NotDeliveredError: the receiver stops, or the association has ended.
         """
         try:
             for roles in (True, False):

@@ -28,7 +28,7 @@ from dicom_pipeline_tests.receiver.commitment.stored import (
     wait_until,
 )
 from receiver.commitment.reporting import Hooks, Pauses
-from receiver.commitment.reports import Address
+from receiver.commitment.reports import Address, UnreachableError
 from receiver.commitment.requests import (
     STORAGE_COMMITMENT_INSTANCE,
     STORAGE_COMMITMENT_PUSH_MODEL,
@@ -240,6 +240,24 @@ def test_a_requester_that_does_not_answer_on_its_association_is_not_waited_for_l
             wait_until(lambda: "will try again" in caplog.text, seconds=5)
             go_on.set()
         assert commitment.waiting().transactions == 1
+
+
+def test_a_requester_that_does_not_answer_is_waited_for_once_for_all_its_reports(stored, caplog):
+    """Ten thousand times the time for an answer would be days, for every requester."""
+    asked = []
+
+    class Silent:
+        def send_event_report(self, *_):
+            asked.append(self)
+            raise UnreachableError("no response in time")
+
+    pauses = QUICK._replace(first=60)
+    with serving(stored, started=False, pauses=pauses) as commitment:
+        for number in range(3):
+            act(commitment, [stored.store()[0]], f"1.{number}", Silent())
+        commitment.start()
+        wait_until(lambda: caplog.text.count("will try again") == 3)
+    assert len(asked) == 1
 
 
 def test_a_report_that_was_not_taken_is_sent_again_and_says_the_same(stored):
