@@ -1,15 +1,20 @@
 """Associations served by our own loop: pynetdicom negotiates, `Session` does the rest."""
 
 import logging
+import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from pynetdicom import evt
 from pynetdicom.association import Association
 
 from dicom_pipeline.settings import Settings
 from receiver import takeover
+from receiver.connection import Connection
+from receiver.endings import tell_end
 from receiver.failures import described
 from receiver.metrics import AssociationResult, Metrics
 from receiver.receipt import Receiving, Sender
@@ -17,6 +22,10 @@ from receiver.session import Actions, Context, Limits, Session
 from receiver.wire import Wire
 
 logger = logging.getLogger(__name__)
+
+_ABORTED_BY_US: Final = frozenset({"idle", "limit", "protocol_error", "stopped", "timeout"})
+_REST_BYTES: Final = 1 << 16
+_REST_SECONDS: Final = 1.0
 
 
 class OwnLoop:
@@ -101,12 +110,13 @@ class OwnLoop:
                 actions=self._actions,
                 peer_max_pdu=association.requestor.maximum_length or 0,
             )
-            self._serve_session(session)
+            if self._serve_session(session) in _ABORTED_BY_US:
+                _let_read(connection)
         finally:
             with suppress(OSError):
                 connection.close()
 
-    def _serve_session(self, session: Session) -> None:
+    def _serve_session(self, session: Session) -> AssociationResult:
         self._metrics.association_opened()
         end: AssociationResult = "connection_lost"
         with self._lock:
@@ -119,14 +129,20 @@ class OwnLoop:
         finally:
             with self._lock:
                 self._sessions.discard(session)
-            self._metrics.association_ended(end)
-            logger.info(
-                "association ended",
-                extra={
-                    "association": session.sender.association,
-                    "calling_ae": session.sender.calling_ae,
-                    "result": end,
-                    "objects": session.objects,
-                    "bytes": session.bytes,
-                },
-            )
+            tell_end(self._metrics, session.sender, end, session.objects, session.bytes)
+        return end
+
+
+def _let_read(connection: Connection) -> None:
+    """Give the peer a moment to read our A-ABORT.
+
+    To close a connection with unread bytes resets it, and what we have sent last is lost.
+    """
+    connection.shutdown(socket.SHUT_WR)
+    rest = memoryview(bytearray(_REST_BYTES))
+    deadline = time.monotonic() + _REST_SECONDS
+    with suppress(OSError):
+        while (left := deadline - time.monotonic()) > 0 and connection.receive(
+            rest, left, fill=False
+        ):
+            continue

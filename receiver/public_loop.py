@@ -22,6 +22,7 @@ from pynetdicom.sop_class import uid_to_service_class
 
 from dicom_pipeline.settings import Settings
 from receiver.commitment.reports import AssociationReporter
+from receiver.endings import tell_end
 from receiver.incoming import ObjectBuffer
 from receiver.metrics import AssociationResult, Metrics
 from receiver.polled_socket import connection_of
@@ -226,17 +227,7 @@ class PublicLoop:
         state = self._states.pop(association, None)
         if state is None:
             return
-        self._metrics.association_ended(state.end)
-        logger.info(
-            "association ended",
-            extra={
-                "association": state.sender.association,
-                "calling_ae": state.sender.calling_ae,
-                "result": state.end,
-                "objects": state.objects,
-                "bytes": state.bytes,
-            },
-        )
+        tell_end(self._metrics, state.sender, state.end, state.objects, state.bytes)
 
 
 def _clean(uid: object) -> str:
