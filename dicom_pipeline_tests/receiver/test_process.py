@@ -121,8 +121,8 @@ def test_events_are_published_by_the_next_receiver_even_under_another_name(tmp_p
     with process(tmp_path, WORKER_NODE_ID="container-2") as receiver:
         receiver.send_signal(signal.SIGTERM)
         assert receiver.wait(30) == 0
-    for topic in FAN_OUT:
-        assert [event.sop_uid for event in published(tmp_path, topic)] == acknowledged
+    for topic in FAN_OUT:  # twice, when the kill came between the outbox and incoming/
+        assert {event.sop_uid for event in published(tmp_path, topic)} == set(acknowledged)
 
 
 def test_nobody_else_may_read_what_the_receiver_writes(tmp_path):
