@@ -12,7 +12,7 @@ from benchmarks.systems import DicomPipeline
 from receiver.incoming import IncomingObject
 from receiver.session import Session
 
-INPUTS = 3000
+INPUTS = 2000
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of odd bytes
 
 
@@ -34,10 +34,10 @@ def test_hostile_inputs_break_no_promise(fuzzer):
 def test_hostile_senders_do_not_disturb_a_good_one(tmp_path):
     with DicomPipeline(OVERRIDES).start(tmp_path / "receiver") as server:
         fuzzer = NetworkFuzzer(server, seed=20)
-        assert sum(fuzzer.run(range(150))) == 150
+        assert sum(fuzzer.run(range(100))) == 100
         assert fuzzer.check() == []
     assert fuzzer.acknowledged > 0
-    assert fuzzer.ends["aborted"] > 30
+    assert fuzzer.ends["aborted"] > 20
 
 
 def test_an_input_is_known_by_its_seed_and_number():

@@ -107,8 +107,9 @@ def test_without_storage_commitment_an_action_is_unknown(receiving):
     assert answers(transport) == [(ACTED, 0x0211)]
 
 
-def test_an_action_of_endless_information_ends_the_association(receiving):
-    actions, transport = Actions(), Script(action(bytes((1 << 24) + 2)), RELEASE)
+def test_an_action_of_endless_information_ends_the_association(receiving, monkeypatch):
+    monkeypatch.setattr("receiver.session._ACTION_BYTES", 10_000)
+    actions, transport = Actions(), Script(action(bytes(10_002)), RELEASE)
     assert session_over(transport, receiving, actions=actions).serve() == "limit"
     assert actions.asked == []
 
