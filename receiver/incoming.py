@@ -109,14 +109,13 @@ class IncomingObject:
         self._file.replace_first_block(self._view)
 
     def sync(self) -> None:
-        """Make the file's bytes durable, and close it.
+        """Make the file's bytes durable, and close it; it may still be discarded.
 
         Raises:
             OSError: they are not on disk.
         """
         assert self._file is not None
         self._file.sync()
-        self._file = None
 
     def discard(self) -> None:
         """Leave nothing behind."""

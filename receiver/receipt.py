@@ -106,7 +106,7 @@ class Receiving:
         self._in_flight: set[str] = set()
         self._lock = threading.Lock()
         make_directories(self.incoming)
-        self._incoming_descriptor = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
+        self._incoming_descriptor: int | None = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
         pause = 0 if wait_for_event else _FINISHER_PAUSE
         self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
 
@@ -142,8 +142,12 @@ class Receiving:
 
         Raises:
             OSError: they are not on disk.
+            Refusal: the receiver has stopped.
         """
-        os.fsync(self._incoming_descriptor)
+        descriptor = self._incoming_descriptor
+        if descriptor is None:
+            raise Refusal(Status.OUT_OF_RESOURCES)
+        os.fsync(descriptor)
 
     def finish(self, path: str, content: Content) -> "Future[Event] | None":
         """Have a durable file finished; its event, when the sender has to wait for it."""
@@ -168,9 +172,13 @@ class Receiving:
         return reception.finish()
 
     def stop(self) -> None:
-        """Finish what was acknowledged."""
+        """Finish what was acknowledged; what comes later is refused."""
         self.finisher.stop()
-        os.close(self._incoming_descriptor)
+        # An association may go on for longer than we wait: it must not sync whatever gets the
+        # number next, and believe that its object is durable.
+        descriptor, self._incoming_descriptor = self._incoming_descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class Reception:

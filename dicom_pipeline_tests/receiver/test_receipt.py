@@ -389,3 +389,11 @@ def test_no_log_line_holds_patient_data(receiving, caplog):
     for record in caplog.records:
         assert "SECRET" not in str(vars(record))
         assert (record.association, record.calling_ae) == ("assoc-1", "SCU")
+
+
+def test_an_object_that_comes_after_the_stop_is_refused(receiving, root, outbox):
+    receiving.stop()
+    with (root / "other").open("w"):  # has the number of a descriptor that was closed
+        assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
+    assert not outbox.events
+    assert files(root) == ["other"]
