@@ -85,8 +85,9 @@ def test_fragments_of_any_size_are_put_together(tmp_path, sizes):
 
 @pytest.mark.parametrize("length", [ROOM + 1, ROOM + BUFFER, 50_000])
 def test_the_whole_data_set_can_be_read_before_its_head_is_written(tmp_path, length):
-    data = noise(length)
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    data, buffer = noise(length), ObjectBuffer(BUFFER)
+    buffer.view[:HEAD_BYTES] = HEAD  # an object before has left it
+    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, buffer)
     put(stored, data, 1000)
     digest = stored.digest()
     with stored.in_file() as data_set:
