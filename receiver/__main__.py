@@ -29,9 +29,7 @@ def main() -> None:
 def run() -> int:
     """Run until a signal asks to stop; returns the exit status."""
     keep_private()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_by_signal()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -52,6 +50,24 @@ def run() -> int:
         logger.critical("receiver failed", extra=described(error))
         return 1
     return 0
+
+
+def _stop_by_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set. Call it before any other thread is started.
+
+    A thread waits for them, and no other takes them: a handler would only run once the main thread
+    wakes, which it need not do for a signal that another thread was given.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    stop = threading.Event()
+
+    def wait() -> None:
+        signal.sigwait(numbers)
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 if __name__ == "__main__":
