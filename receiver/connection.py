@@ -131,6 +131,18 @@ class Connection(socket.socket):
         except BlockingIOError as error:
             raise TimeoutError from error
 
+    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+        """As usual, but within the network timeout: a peer may read, and yet take for ever."""
+        if self._timeout is None:
+            super().sendall(data, flags)
+            return
+        deadline = time.monotonic() + self._timeout
+        rest = memoryview(data)
+        while rest:
+            if time.monotonic() >= deadline:
+                raise TimeoutError("the peer reads too slowly")
+            rest = rest[self.send(rest, flags) :]
+
     def _expect_within(self, seconds: float) -> None:
         if self.gettimeout() is not None:
             self.settimeout(None)

@@ -83,3 +83,30 @@ def test_to_shut_down_what_the_peer_has_reset_is_no_error():
         connection.shutdown(socket.SHUT_RDWR)
         connection.shutdown(socket.SHUT_RDWR)
     connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_peer_that_reads_ever_so_little_is_not_written_to_for_ever():
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        sender = socket.create_connection(port.getsockname())
+        connection = Connection(fileno=port.accept()[0].detach())
+    connection.begin(("127.0.0.1", 1), deadline=time.monotonic() + 20, network_timeout=0.3)
+    connection.established()
+    ended = threading.Event()
+
+    def read_slowly():
+        while not ended.wait(0.02):
+            sender.recv(1 << 15)
+
+    reader = threading.Thread(target=read_slowly)
+    with sender, connection:
+        sender.sendall(b"x")
+        connection.receive(memoryview(bytearray(1)), 0.3, fill=False)
+        reader.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(TimeoutError):
+                connection.sendall(bytes(1 << 24))
+        finally:
+            ended.set()
+            reader.join()
+    assert time.monotonic() - started < 3
