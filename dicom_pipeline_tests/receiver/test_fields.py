@@ -356,3 +356,10 @@ def test_a_stray_delimiter_does_not_hide_what_follows(delimiter):
     stray = (0xFFFE).to_bytes(2, "little") + delimiter.to_bytes(2, "little") + b"UI\0\0"
     data_set = stray + element(0x0010, 0x0020, "LO", b"P1")
     assert read_fields(data_set, EXPLICIT).patient_id == "P1"
+
+
+@pytest.mark.parametrize("vr", ["ZZ", "ui", "??", "\0\0"])
+def test_an_element_of_unknown_vr_is_left_to_the_general_scan(vr):
+    data_set = element(0x0010, 0x0020, vr, b"\4\0\0\0P123")
+    data_set += element(0x0028, 0x0010, "US", b"\1\0")
+    assert fields_module._scan_plain(data_set) is None
