@@ -7,14 +7,18 @@ import logging
 import mmap
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from receiver.failures import described
 from receiver.fields import UnreadableDataSetError, read_fields
+from receiver.outbox import OutboxError
 from receiver.part10 import Head, NotPart10Error, Receipt, digest, read_head
 from receiver.placement import Content, EventSink, content_of, finish
 
 logger = logging.getLogger(__name__)
+
+_REFUSALS: Final = 3
+"""So often the outbox may fail in a pass: once could be the fault of a single event."""
 
 
 class Recovered(NamedTuple):
@@ -38,6 +42,8 @@ def recover(
 ) -> Recovered:
     """Go through the files in ``incoming``, but for those that are still being received.
 
+    The pass ends when the outbox takes nothing: each file would be read in full and wait a minute.
+
     Args:
         root: the storage root.
         incoming: this receiver's folder of unfinished receipts.
@@ -45,10 +51,10 @@ def recover(
         in_flight: tells the trace ids that are being received. It is asked after the folder
             was listed, so that a listed file which is not among them has no owner any more.
     """
-    finished = removed = left = 0
+    finished = removed = left = refused = 0
     found = sorted(incoming.glob("*.dcm"))
     owned = frozenset(in_flight())
-    for path in found:
+    for number, path in enumerate(found):
         if path.stem in owned:
             continue
         try:
@@ -66,6 +72,11 @@ def recover(
             logger.error(  # noqa: TRY400 - a traceback may quote values
                 "object not recovered yet", extra={"trace_id": path.stem, **described(error)}
             )
+            refused += isinstance(error, OutboxError)
+            if refused == _REFUSALS:
+                left += len(found) - number - 1
+                logger.error("recovery pass given up: the outbox takes nothing")  # noqa: TRY400
+                break
         else:
             finished += 1
             logger.info("object recovered", extra={"trace_id": path.stem})

@@ -11,6 +11,7 @@ from dicom_pipeline_tests.receiver.objects import (
     receiving_into,
     request_for,
 )
+from receiver.outbox import OutboxError
 from receiver.recovery import recover
 from receiver.statuses import Status
 
@@ -155,6 +156,23 @@ def test_while_the_outbox_fails_files_wait_for_the_next_pass(
     outbox.failure = None
     assert recover(tmp_path, receiving.incoming, outbox).finished == 1
     assert len(outbox.events) == 1
+
+
+def test_an_outbox_that_takes_nothing_is_not_asked_about_every_file(tmp_path, receiving, outbox):
+    """Each time may take a minute, and the receiver does not listen before its first pass."""
+    asked = []
+
+    class Outbox:
+        def add(self, events):
+            asked.append(events)
+            raise OutboxError("no commit in 60 s")
+
+    outbox.failure = TransientError("full")
+    for _ in range(10):
+        receiving.receive(SENDER, request_for(make_dataset()))
+    assert recover(tmp_path, receiving.incoming, Outbox()) == (0, 0, 10)
+    assert len(asked) == 3
+    assert recover(tmp_path, receiving.incoming, FakeOutbox()).finished == 10
 
 
 def test_nothing_to_recover_is_no_error(tmp_path, outbox):
