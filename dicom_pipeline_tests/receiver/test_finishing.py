@@ -93,9 +93,10 @@ def test_those_who_come_during_a_batch_share_the_next(tmp_path, stage):
 
 
 def test_a_pause_lets_company_come(tmp_path, stage):
-    finisher = finisher_into(tmp_path, [], pause=0.2)
+    finisher = finisher_into(tmp_path, [], pause=0.5)
     for name in "abc":
         finisher.submit(name, content(name))
+        time.sleep(0.03)
     assert finisher.settled(SECONDS)
     assert stage.batches[0] == ["a", "b", "c"]
     finisher.stop()
