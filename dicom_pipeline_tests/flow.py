@@ -49,6 +49,9 @@ class DirectSink:
             value = encode(event)
             self.log.publish([Message(topic, event.key, value) for topic in event.topics()])
 
+    def alive(self):
+        return True
+
 
 class Flow:
     """Receives objects and runs the stages over offset ranges."""

@@ -70,7 +70,8 @@ class ObjectFile:
         Raises:
             OSError: it cannot be written.
         """
-        os.pwrite(self._descriptor, block[:BLOCK], 0)
+        if os.pwrite(self._descriptor, block[:BLOCK], 0) != BLOCK:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     @contextmanager
     def content(self) -> Iterator[memoryview]:

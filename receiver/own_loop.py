@@ -17,6 +17,7 @@ from receiver.connection import Connection
 from receiver.endings import tell_end
 from receiver.failures import described
 from receiver.metrics import AssociationResult, Metrics
+from receiver.polled_socket import connection_of
 from receiver.receipt import Receiving, Sender
 from receiver.session import Actions, Context, Limits, Session
 from receiver.wire import Wire
@@ -79,6 +80,9 @@ class OwnLoop:
                 },
             )
         finally:
+            if (connection := connection_of(association)) is not None:
+                with suppress(OSError):
+                    connection.close()
             takeover.release(association)
 
     def _serve(self, association: Association) -> None:
@@ -86,35 +90,31 @@ class OwnLoop:
         if sender is None:
             return
         connection = takeover.take(association)
-        try:
-            session = Session(
-                Wire(
-                    connection,
-                    max_pdu=self._settings.receiver_max_pdu_bytes,
-                    network_timeout=self._settings.receiver_network_timeout_seconds,
-                    idle_timeout=self._settings.receiver_idle_timeout_seconds,
-                ),
-                sender,
-                {
-                    context.context_id or 0: Context(
-                        str(context.abstract_syntax), str(context.transfer_syntax[0])
-                    )
-                    for context in association.accepted_contexts
-                },
-                receiving=self._receiving,
-                limits=Limits(
-                    object_bytes=self._settings.receiver_max_object_bytes,
-                    objects=self._settings.receiver_max_association_objects,
-                    bytes=self._settings.receiver_max_association_bytes,
-                ),
-                actions=self._actions,
-                peer_max_pdu=association.requestor.maximum_length or 0,
-            )
-            if self._serve_session(session) in _ABORTED_BY_US:
-                _let_read(connection)
-        finally:
-            with suppress(OSError):
-                connection.close()
+        session = Session(
+            Wire(
+                connection,
+                max_pdu=self._settings.receiver_max_pdu_bytes,
+                network_timeout=self._settings.receiver_network_timeout_seconds,
+                idle_timeout=self._settings.receiver_idle_timeout_seconds,
+            ),
+            sender,
+            {
+                context.context_id or 0: Context(
+                    str(context.abstract_syntax), str(context.transfer_syntax[0])
+                )
+                for context in association.accepted_contexts
+            },
+            receiving=self._receiving,
+            limits=Limits(
+                object_bytes=self._settings.receiver_max_object_bytes,
+                objects=self._settings.receiver_max_association_objects,
+                bytes=self._settings.receiver_max_association_bytes,
+            ),
+            actions=self._actions,
+            peer_max_pdu=association.requestor.maximum_length or 0,
+        )
+        if self._serve_session(session) in _ABORTED_BY_US:
+            _let_read(connection)
 
     def _serve_session(self, session: Session) -> AssociationResult:
         self._metrics.association_opened()

@@ -116,7 +116,7 @@ class ReceiverProcesses:
     def _look_after(self, child: _Child) -> None:
         if child.process is None:
             if time.monotonic() >= child.not_before:
-                child.start()
+                self._start(child)
             return
         code = child.process.poll()
         if code is None:
@@ -132,6 +132,17 @@ class ReceiverProcesses:
         )
         pause = _CORRECTION_SECONDS if code == CONFIGURATION_EXIT else _RESTART_SECONDS
         child.process, child.not_before = None, time.monotonic() + pause
+
+    def _start(self, child: _Child) -> None:
+        name = child.environment["WORKER_NODE_ID"]
+        status_path(self._settings.home, name).unlink(missing_ok=True)  # a killed one's
+        try:
+            child.start()
+        except OSError as error:  # no memory, no processes: the others go on
+            child.not_before = time.monotonic() + _RESTART_SECONDS
+            logger.error(  # noqa: TRY400 - the message says it all
+                "receiver process cannot be started now: %s", error.strerror, extra={"worker": name}
+            )
 
     def _all_ready(self) -> bool:
         home = self._settings.home

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicom_pipeline.clock import HybridClock, trace_id_for
 from dicom_pipeline.errors import TransientError
@@ -69,6 +69,13 @@ class Refusal(Exception):  # noqa: N818 - not an error of ours: an answer
         self.status = status
 
 
+class LivingSink(EventSink, Protocol):
+    """One that can tell when it will take nothing any more."""
+
+    def alive(self) -> bool:
+        """Whether events can still be added."""
+
+
 class Receiving:
     """Takes objects into the storage. May be used from any thread."""
 
@@ -77,7 +84,7 @@ class Receiving:
         *,
         root: Path,
         worker_node_id: str,
-        outbox: EventSink,
+        outbox: LivingSink,
         clock: HybridClock,
         metrics: Metrics,
         min_free_bytes: int = 0,
@@ -125,13 +132,15 @@ class Receiving:
         with self._lock:
             self._in_flight.discard(trace_id)
 
-    def require_space(self) -> None:
-        """Let nothing in when the disk is nearly full.
+    def require_resources(self) -> None:
+        """Let nothing in when the disk is nearly full, or nothing could be finished any more.
 
         Raises:
-            Refusal: it is.
+            Refusal: so it is.
         """
-        if self._free_bytes() < self._min_free_bytes:
+        if self._free_bytes() < self._min_free_bytes or not (
+            self.outbox.alive() and self.finisher.alive()
+        ):
             raise Refusal(Status.OUT_OF_RESOURCES)
 
     def sync_incoming(self) -> None:
@@ -267,14 +276,14 @@ class Reception:
         if self._request.sop_class_uid != self._request.abstract_syntax:
             raise Refusal(Status.CLASS_NOT_SUPPORTED)
         _require_uid(self._request.sop_instance_uid, Status.INVALID_INSTANCE)
-        self._receiving.require_space()
+        self._receiving.require_resources()
 
     def _spill(self) -> None:
         """Move what came so far to the file, once it is known to be worth it."""
         if not self._object.spilled:
             self._fields = self._read_fields(self._object.in_memory, whole=False)
             self._receiving.enter(self._trace_id)
-        self._receiving.require_space()
+        self._receiving.require_resources()
         self._object.spill()
 
     def _read_fields(self, data_set: memoryview, *, whole: bool) -> KeyFields | None:

@@ -195,6 +195,7 @@ class Receiver:
             settings.receiver_http_port,
             metrics=self.metrics,
             alive={
+                "listener": lambda: self._provider.listening() or self._stopping.is_set(),
                 "outbox": self.outbox.alive,
                 "finisher": self.receiving.finisher.alive,
                 "forwarder": self._forwarder.alive,

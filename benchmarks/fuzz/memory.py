@@ -112,6 +112,10 @@ class Outbox:
         """As the receiver's own."""
         self.events += events
 
+    def alive(self) -> bool:
+        """As the receiver's own."""
+        return True
+
 
 class Actions:
     """Parses action information as storage commitment does, and forgets it."""

@@ -111,12 +111,18 @@ class FakeOutbox:
             raise self.failure
         self.events.extend(events)
 
+    def alive(self) -> bool:
+        return True
+
 
 class InlineFinisher:
     """Finishes an object in the thread that submits it, so that a test can kill it anywhere."""
 
     def __init__(self, root, outbox, ended) -> None:
         self.root, self.outbox, self.ended = root, outbox, ended
+
+    def alive(self) -> bool:
+        return True
 
     def submit(self, incoming, content, done) -> None:
         try:

@@ -195,7 +195,7 @@ def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch)
         calls.append((kind, str(Path(f"/proc/self/fd/{descriptor}").readlink())))
         real_fsync(descriptor)
 
-    class Outbox:
+    class Outbox(FakeOutbox):
         def add(self, events):
             calls.extend(("event", event.file_path) for event in events)
 
@@ -397,3 +397,10 @@ def test_an_object_that_comes_after_the_stop_is_refused(receiving, root, outbox)
         assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
     assert not outbox.events
     assert files(root) == ["other"]
+
+
+@pytest.mark.parametrize("dead", ["outbox", "finisher"])
+def test_nothing_is_taken_that_could_never_be_finished(receiving, outbox, monkeypatch, dead):
+    monkeypatch.setattr(getattr(receiving, dead), "alive", lambda: False)
+    assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
+    assert outbox.events == []

@@ -138,7 +138,7 @@ def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monke
 
 
 def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
-    class Outbox:
+    class Outbox(FakeOutbox):
         def add(self, events):
             assert {path.stem for path in receiving.incoming.iterdir()} == receiving.in_flight()
 
@@ -162,7 +162,7 @@ def test_an_outbox_that_takes_nothing_is_not_asked_about_every_file(tmp_path, re
     """Each time may take a minute, and the receiver does not listen before its first pass."""
     asked = []
 
-    class Outbox:
+    class Outbox(FakeOutbox):
         def add(self, events):
             asked.append(events)
             raise OutboxError("no commit in 60 s")
