@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     receiver_ae_title: str = Field(default="DICOM_PIPELINE", min_length=1, max_length=16)
     """The receiver's own AE title."""
     receiver_max_associations: Positive = 32
-    """Associations of a process at a time; the next is rejected (transient, local limit exceeded)."""
+    """Associations of a process at a time; the next is rejected (local limit exceeded)."""
     receiver_max_pdu_bytes: int = Field(default=131072, ge=4096)
     """Largest PDU that the receiver accepts."""
     receiver_loop: Literal["fast", "public"] = "fast"
