@@ -22,7 +22,7 @@ OBJECTS_PER_SECOND = 8
 PARTS = ["receiver", "daemon", "run"]
 APPEARS_SECONDS = 30
 KILLING_SECONDS = 240
-CATCH_UP_SECONDS = 300
+CATCH_UP_SECONDS = 420
 
 
 class Modality(threading.Thread):
