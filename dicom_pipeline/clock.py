@@ -1,12 +1,13 @@
 """Versions and trace ids: a hybrid logical clock that never goes back."""
 
-import secrets
+import random
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_random = random.Random()  # noqa: S311 - for uniqueness, not for secrecy; without a system call
 
 
 def wall_clock_us() -> int:
@@ -43,7 +44,7 @@ def trace_id_for(version: int) -> str:
     value |= 0x7 << 76
     value |= (microseconds * 4096 // 1000) << 64
     value |= 0b10 << 62
-    value |= secrets.randbits(62)
+    value |= _random.getrandbits(62)
     digits = f"{value:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
