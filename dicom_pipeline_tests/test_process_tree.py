@@ -43,7 +43,7 @@ def two_pids(keeper: subprocess.Popen[str]) -> list[int]:
     return [int(keeper.stdout.readline()) for _ in range(2)]
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
+def gone(pid: int, seconds: float = 20) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
