@@ -112,14 +112,13 @@ class Peer(BaseModel):
     ) -> bool:
         """Whether an association from ``address`` with these AE titles is this peer's."""
         return (
-            self.from_network(address)
+            self._from_network(address)
             and self.calling_ae in {None, calling_ae}
             and self.called_ae in {None, called_ae}
             and self._has_shown(certificate)
         )
 
-    def from_network(self, address: str) -> bool:
-        """Whether an address is in one of the peer's networks."""
+    def _from_network(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
             ip = ip.ipv4_mapped

@@ -102,9 +102,7 @@ class PublicLoop:
 
     def _on_established(self, event: evt.Event) -> None:
         sender = self._sender_of(event.assoc)
-        connection = connection_of(event.assoc)
-        if sender is not None and connection is not None:
-            connection.established()
+        if sender is not None and connection_of(event.assoc) is not None:
             event.assoc.network_timeout = self._settings.receiver_idle_timeout_seconds
             self._states[event.assoc] = _State(sender)
             self._metrics.association_opened()
