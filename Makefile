@@ -25,7 +25,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 setup: $(VENV)/.installed ## make the virtual environment from requirements.lock
 
 DEMO_PACKAGES := storescu=dcmtk
-TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc
+TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc mariadbd=mariadb-server \
+	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven
 
 demo-packages:
 	@scripts/system-packages $(DEMO_PACKAGES)

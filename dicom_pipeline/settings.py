@@ -45,8 +45,10 @@ class Settings(BaseSettings):
     """Catalog: storage records, study index, renditions. Default: SQLite file `catalog.db`."""
     warehouse_url: str = ""
     """Warehouse: metadata, tag tables, conversion records. Default: SQLite file `warehouse.db`."""
+    cache_url: str = ""
+    """Cache: spares catalog and warehouse what was written or read just now. Default: in process."""
     event_log_partitions: Positive = 1
-    """Partitions of each queue when it is created (embedded event log)."""
+    """Partitions of each queue when it is created."""
     event_log_retention_hours: Positive = 168
     """Messages older than this may leave the event log once every stage has passed them."""
 
