@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["dicom_pipeline_tests.services.mariadb"]
+
 REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
 
 

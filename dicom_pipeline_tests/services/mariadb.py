@@ -1,0 +1,217 @@
+"""A real MariaDB for tests: its own data, a free port, and a person who pulls its plug."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+import pymysql
+import pytest
+
+from dicom_pipeline.cli.network import free_port
+from dicom_pipeline.process_tree import die_with_parent
+
+HOST = "127.0.0.1"
+USER = "pipeline"
+PASSWORD = "s3cret/@word"  # quoted in URLs, and easy to find where it must not be
+START_SECONDS = 60
+SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+OPTIONS = (
+    "--bind-address=127.0.0.1",
+    "--skip-name-resolve",
+    "--skip-log-bin",
+    "--innodb-flush-log-at-trx-commit=1",  # a commit survives a SIGKILL
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+    "--key-buffer-size=1M",
+    "--aria-pagecache-buffer-size=1M",
+    "--performance-schema=OFF",
+    "--max-connections=60",
+    "--lock-wait-timeout=30",
+)
+
+
+def missing_programs() -> list[str]:
+    """Which programs this machine lacks for a MariaDB."""
+    needed = ("mariadbd", "mariadb-install-db")
+    return [name for name in needed if shutil.which(name, path=SEARCH_PATH) is None]
+
+
+class MariaDb:
+    """One server on one port and one folder, as often as it is started.
+
+    Args:
+        folder: an empty folder with a short path (a socket's path is limited).
+        options: further options of ``mariadbd``.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port(HOST)
+        self._folder = folder
+        self._options = (*OPTIONS, *options)
+        self._socket = folder / "socket"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        self._install()
+
+    def __enter__(self) -> Self:
+        self.start()
+        with self.admin() as cursor:
+            cursor.execute(f"CREATE USER '{USER}'@'{HOST}' IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT ALL ON `test\\_%`.* TO '{USER}'@'{HOST}'")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server was never started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, on the same port and data, and wait until it answers."""
+        program = shutil.which("mariadbd", path=SEARCH_PATH)
+        assert program is not None
+        command = [
+            program,
+            "--no-defaults",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+            f"--datadir={self._folder / 'data'}",
+            f"--socket={self._socket}",
+            f"--pid-file={self._folder / 'pid'}",
+            f"--port={self.port}",
+            *self._options,
+        ]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"MariaDB did not start: {self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Shut it down in good order (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Pull its plug (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it, if it runs, and start it again."""
+        self.kill()
+        self.start()
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """What the server has written."""
+        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    @contextmanager
+    def admin(self) -> Iterator[pymysql.cursors.Cursor]:
+        """A cursor of the server's root, which commits by itself."""
+        connection = pymysql.connect(unix_socket=str(self._socket), user="root", autocommit=True)
+        with connection, connection.cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def fresh_database(self) -> Iterator[str]:
+        """The URL of a new, empty database that goes when left; starts a server that is down."""
+        if not self.running():
+            self.start()
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        with self.admin() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
+        yield self.url(name)
+        if not self.running():
+            self.start()
+        with self.admin() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+    def url(self, database: str) -> str:
+        """The URL of a database for the setting ``CATALOG_URL``."""
+        password = PASSWORD.replace("/", "%2F").replace("@", "%40")
+        return f"mysql+pymysql://{USER}:{password}@{HOST}:{self.port}/{database}"
+
+    def kill_connections(self, database: str) -> int:
+        """Cut every connection to a database; returns how many there were."""
+        with self.admin() as cursor:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist WHERE db = %s", (database,)
+            )
+            numbers = [number for (number,) in cursor.fetchall()]
+            for number in numbers:
+                cursor.execute(f"KILL CONNECTION {number}")
+        return len(numbers)
+
+    def _install(self) -> None:
+        program = shutil.which("mariadb-install-db", path=SEARCH_PATH)
+        assert program is not None
+        command = [
+            program,
+            "--no-defaults",
+            f"--datadir={self._folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+            "--innodb-log-file-size=16M",
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            try:
+                self._process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+@contextmanager
+def running_mariadb(*options: str) -> Iterator[MariaDb]:
+    """A server of one's own; skips the test where the machine has no MariaDB."""
+    if missing := missing_programs():
+        pytest.skip(f"MariaDB is not installed: no {', '.join(missing)}")
+    with (
+        tempfile.TemporaryDirectory(prefix="mariadb-", ignore_cleanup_errors=True) as folder,
+        MariaDb(Path(folder), *options) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """The server that the tests of one process share; whoever stops it starts it again."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb) -> Iterator[str]:
+    """The URL of a fresh database on the shared server."""
+    with mariadb.fresh_database() as url:
+        yield url
