@@ -75,6 +75,20 @@ def disk_has_space(free: Callable[[], int], min_free_bytes: int) -> Check:
     return check
 
 
+def storage_is_writable(incoming: Path) -> Check:
+    """Files can be created: a file system that meets an error turns read-only by itself."""
+
+    def check() -> Problem | None:
+        if not os.statvfs(incoming).f_flag & os.ST_RDONLY and os.access(incoming, os.W_OK):
+            return None
+        return Problem(
+            f"{incoming} cannot be written to",
+            "mount its file system writable (see the kernel's log), or give this user the right",
+        )
+
+    return check
+
+
 def outbox_takes_events(probe: Callable[[], None]) -> Check:
     """``probe`` makes a commit without an event, and raises when that fails."""
 

@@ -37,6 +37,7 @@ from receiver.readiness import (
     listening,
     not_stopping,
     outbox_takes_events,
+    storage_is_writable,
 )
 from receiver.receipt import Receiving
 from receiver.recovery import recover
@@ -204,6 +205,7 @@ class Receiver:
                 "listening": listening(self._provider.listening),
                 "stopping": not_stopping(self._stopping.is_set),
                 "disk": disk_has_space(free, settings.receiver_min_free_bytes),
+                "storage": storage_is_writable(self.receiving.incoming),
                 "outbox": outbox_takes_events(self.outbox.probe),
             },
         )

@@ -152,14 +152,18 @@ def test_a_full_disk_of_the_outbox_loses_no_event(home, acknowledge):
 
 def test_a_disk_that_turns_read_only_refuses_objects_until_it_is_writable(home, storage):
     journal = Journal()
-    with process(home, storage.prefix) as receiver, Sender(receiver.port) as sender:
+    options = {"RECEIVER_HTTP_PORT": "0"}
+    with process(home, storage.prefix, **options) as receiver, Sender(receiver.port) as sender:
         assert journal.store(sender, 1000) == 0
+        assert readiness(receiver) == 200
         wait_until(lambda: not any((storage.root / "incoming" / "node").iterdir()))
         storage.remount("ro")
         assert journal.store(sender, 1000) == OUT_OF_RESOURCES
         assert journal.store(sender, 3 * MEGABYTE) == OUT_OF_RESOURCES
+        wait_until(lambda: readiness(receiver) == 503)
         storage.remount("rw")
         assert journal.store(sender, 1000) == 0
+        wait_until(lambda: readiness(receiver) == 200)
         stop(receiver)
     journal.require_kept(storage.root, home)
 

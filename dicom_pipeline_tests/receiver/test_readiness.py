@@ -18,6 +18,7 @@ def test_when_all_is_well_nothing_is_said(tmp_path):
         "listening": readiness.listening(lambda: True),
         "stopping": readiness.not_stopping(lambda: False),
         "disk": readiness.disk_has_space(lambda: readiness.free_bytes(tmp_path), 1),
+        "storage": readiness.storage_is_writable(tmp_path),
         "outbox": readiness.outbox_takes_events(lambda: None),
     }
     assert readiness.failed(checks) == {}
@@ -47,6 +48,11 @@ def test_what_fails_is_named_with_its_remedy(check, reason, remedy):
     assert set(problems) == {"it"}
     assert reason in problems["it"].reason
     assert remedy in problems["it"].remedy
+
+
+def test_a_storage_that_has_gone_is_not_writable(tmp_path):
+    problems = readiness.failed({"storage": readiness.storage_is_writable(tmp_path / "gone")})
+    assert "No such file" in problems["storage"].reason
 
 
 def test_a_full_disk_is_one_below_the_mark_not_at_it():
