@@ -13,13 +13,21 @@ class IndexedObject(NamedTuple):
     """What the index stage knows of one object: a row for each level of the study index.
 
     Each row holds the columns of `imaging.tag_columns` plus ``tenant_id``, ``trace_id``,
-    ``row_version`` and ``findings``; ``instance`` also has ``file_path`` and ``file_size``.
+    ``row_version`` and ``findings``; ``instance`` also has ``file_path`` and ``file_size``. The row
+    of a parent may be empty: that parent is there already, and what this object says is not newer.
     """
 
     patient: Row
     study: Row
     series: Row
     instance: Row
+
+
+class Study(NamedTuple):
+    """Which study."""
+
+    tenant_id: str
+    study_uid: str
 
 
 class AbandonedRange(NamedTuple):
@@ -43,10 +51,11 @@ class Catalog(Protocol):
         ``row_version`` is 0, so that they never change a row that was indexed.
         """
 
-    def index(self, objects: Sequence[IndexedObject]) -> None:
+    def index(self, objects: Sequence[IndexedObject]) -> set[Study]:
         """Upsert instances and their parents; recount every old and new parent concerned.
 
-        Parents may be skeleton rows, where only the instance's own row is known.
+        Parents may be skeleton rows, where only the instance's own row is known. Returns the
+        studies whose instances or counts may have changed.
         """
 
     def record_renditions(self, renditions: Sequence[Row]) -> None:

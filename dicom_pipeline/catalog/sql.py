@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Table, delete, select
 
-from dicom_pipeline.catalog import AbandonedRange, IndexedObject, tables
+from dicom_pipeline.catalog import AbandonedRange, IndexedObject, Study, tables
 from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.sql_engine import SqlDatabase, SqlStore
@@ -33,7 +33,7 @@ class SqlCatalog(SqlStore):
             for table, missing in parents:
                 upsert(connection, table, missing)
 
-    def index(self, objects: Sequence[IndexedObject]) -> None:
+    def index(self, objects: Sequence[IndexedObject]) -> set[Study]:
         # An object that is too old to be stored has its parents written all the same, so that
         # the order in which the versions of an object come makes no difference.
         columns = tables.INSTANCE_COLUMNS
@@ -46,6 +46,7 @@ class SqlCatalog(SqlStore):
                 upsert(connection, table, rows)
             upsert(connection, tables.INSTANCE, instances)
             recount(connection, concerned)
+        return {Study(one.tenant_id, one.study_uid) for one in concerned}
 
     def record_renditions(self, renditions: Sequence[Row]) -> None:
         columns = tables.RENDITION_COLUMNS
@@ -91,7 +92,10 @@ class SqlCatalog(SqlStore):
 
 def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:
     return [
-        (table, spec.newest(spec.complete(getattr(item, level) for item in objects)))
+        (
+            table,
+            spec.newest(spec.complete(row for item in objects if (row := getattr(item, level)))),
+        )
         for level, table, spec in _PARENT_LEVELS
     ]
 

@@ -85,6 +85,23 @@ def test_parents_count_their_instances_and_bytes(catalog):
     }
 
 
+def test_an_object_may_leave_out_parents_that_are_there(catalog):
+    catalog.index([indexed("1.4.1", trace_id="first", size=10)])
+    bare = indexed("1.4.2", trace_id="second", size=20)
+    catalog.index([bare._replace(patient={}, study={}, series={})])
+    for table in ("patient", "study", "series"):
+        assert catalog.query(f"SELECT trace_id, total_size FROM {table}") == [
+            {"trace_id": "first", "total_size": 30}
+        ]
+
+
+def test_indexing_tells_which_studies_it_has_changed(catalog):
+    assert catalog.index([indexed(study="1.2.1")]) == {("hospital", "1.2.1")}
+    moved = indexed(study="1.2.2", version=2)
+    assert catalog.index([moved]) == {("hospital", "1.2.1"), ("hospital", "1.2.2")}
+    assert catalog.index([]) == set()
+
+
 def test_a_series_uid_that_two_studies_use_is_two_series(catalog):
     catalog.index([indexed("1.4.1", study="1.2.1"), indexed("1.4.2", study="1.2.2")])
     assert counts(catalog, "patient", patient_id="A1")["number_of_series"] == 2
