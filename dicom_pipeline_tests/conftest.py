@@ -4,7 +4,10 @@ import os
 
 import pytest
 
-pytest_plugins = ["dicom_pipeline_tests.services.mariadb"]
+pytest_plugins = [
+    "dicom_pipeline_tests.services.mariadb",
+    "dicom_pipeline_tests.services.redis",
+]
 
 REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
 
