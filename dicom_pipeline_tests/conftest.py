@@ -5,6 +5,7 @@ import os
 import pytest
 
 pytest_plugins = [
+    "dicom_pipeline_tests.services.kafka",
     "dicom_pipeline_tests.services.mariadb",
     "dicom_pipeline_tests.services.redis",
 ]

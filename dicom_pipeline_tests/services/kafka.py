@@ -1,0 +1,248 @@
+"""A real Kafka broker (KRaft, one node) in a folder of its own.
+
+Three listeners: plain for tests (everything is allowed), SASL over TLS with two users, and TLS with
+client certificates. The fixtures: `kafka`, one broker for all tests of a process, and `kafka_url`,
+an ``EVENT_LOG_URL`` on it whose topics no other test has.
+"""
+
+import logging
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from urllib.parse import quote
+
+import pytest
+import trustme
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from dicom_pipeline.cli.network import free_port
+from dicom_pipeline.process_tree import die_with_parent
+from dicom_pipeline_tests.services.maven import cached_jars
+
+VERSION = "4.1.0"
+CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+PASSWORD = "p@ss:w/r%d?&#"  # quoted in URLs, and easy to find where it must not be
+USER = "pipeline"
+"""May do everything."""
+STRANGER = "stranger"
+"""Is known, and may do nothing."""
+
+_QUIET = logging.getLogger(f"{__name__}.client")
+_QUIET.propagate = False
+
+_CONFIGURATION = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},\
+CONTROLLER://127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
+log.dirs={folder}/data
+auto.create.topics.enable=false
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+group.initial.rebalance.delay.ms=0
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.cleaner.enable=false
+log.retention.check.interval.ms=500
+log.initial.task.delay.ms=500
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user}
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}="{password}" user_{stranger}="{password}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.ssl.ssl.client.auth=required
+ssl.principal.mapping.rules=RULE:^.*CN=([^,]+).*$/$1/
+"""
+
+_JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+
+class KafkaBroker:
+    """A broker that can be stopped, killed and started again on the same ports and data."""
+
+    def __init__(self, folder, jars):
+        self.folder = folder
+        self._program = [*_JAVA, "-cp", f"{jars}/*"]
+        self._process = None
+        # A process dies with the thread that started it: this one lives as long as the broker.
+        self._starter = ThreadPoolExecutor(1)
+        names = ("plain", "sasl", "tls", "controller")
+        self._ports = {name: free_port("127.0.0.1") for name in names}
+        self.bootstrap = f"127.0.0.1:{self._ports['plain']}"
+        """``host:port`` of the plain listener."""
+        self.sasl_bootstrap = f"127.0.0.1:{self._ports['sasl']}"
+        self.tls_bootstrap = f"127.0.0.1:{self._ports['tls']}"
+        self.ca_file = folder / "ca.pem"
+        """The authority that signed the broker's certificate."""
+        self.client_file = folder / "client.pem"
+        """Certificate and key of a client that may do everything."""
+        self._settings = folder / "server.properties"
+        self._prepare()
+
+    def url(self, prefix=""):
+        """The ``EVENT_LOG_URL`` of the plain listener; every topic's name gets the prefix."""
+        return f"kafka://{self.bootstrap}" + (f"?topic_prefix={prefix}" if prefix else "")
+
+    def sasl_url(self, user=USER, password=PASSWORD, **options):
+        """The ``EVENT_LOG_URL`` of the listener with SASL over TLS."""
+        options = {"ca": self.ca_file, **options}
+        query = "&".join(f"{name}={quote(str(value))}" for name, value in options.items())
+        return f"kafka+ssl://{user}:{quote(password, safe='')}@{self.sasl_bootstrap}?{query}"
+
+    def admin(self):
+        """A client that may do everything; its log is dropped."""
+        return AdminClient({"bootstrap.servers": self.bootstrap, "logger": _QUIET})
+
+    def start(self):
+        """Start it, with the data it had, and wait until it serves."""
+        assert not self.running()
+        self._process = self._starter.submit(self._spawn).result()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._serves():
+            assert self.running(), (self.folder / "kafka.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "Kafka does not start"
+
+    def stop(self):
+        """End it as an operator would (SIGTERM)."""
+        self._process.terminate()
+        self._process.wait(_STOP_SECONDS)
+
+    def kill(self):
+        """Pull its plug (SIGKILL)."""
+        self._process.kill()
+        self._process.wait(_STOP_SECONDS)
+
+    def restart(self):
+        """Kill it, if it runs, and start it again."""
+        if self.running():
+            self.kill()
+        self.start()
+
+    @contextmanager
+    def frozen(self):
+        """It takes connections and answers nothing (SIGSTOP), until left."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def running(self):
+        return self._process is not None and self._process.poll() is None
+
+    def _spawn(self):
+        with (self.folder / "kafka.log").open("a") as log:
+            return subprocess.Popen(
+                [*self._program, "kafka.Kafka", self._settings],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - one system call
+            )
+
+    def _serves(self):
+        try:
+            return bool(self.admin().list_topics(timeout=0.5).brokers)
+        except KafkaException:
+            return False
+
+    def _prepare(self):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca_file)
+        for path, certificate in (
+            (self.folder / "broker.pem", authority.issue_cert("127.0.0.1", "localhost")),
+            (self.client_file, authority.issue_cert("pipeline.localhost", common_name=USER)),
+        ):
+            path.write_bytes(_pem(certificate))
+        self._settings.write_text(
+            _CONFIGURATION.format(
+                folder=self.folder,
+                user=USER,
+                stranger=STRANGER,
+                password=PASSWORD,
+                **self._ports,
+            )
+        )
+        options = {
+            "--cluster-id": CLUSTER,
+            "--config": self._settings,
+            "--add-scram": f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]",
+        }
+        subprocess.run(
+            [*self._program, "kafka.tools.StorageTool", "format", *chain(*options.items())],
+            check=True,
+            capture_output=True,
+            timeout=_START_SECONDS,
+        )
+
+
+def _pem(certificate):
+    """Key (as PKCS #8, which is all that Java reads) and certificate chain in one file."""
+    key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + b"".join(
+        each.bytes() for each in certificate.cert_chain_pems
+    )
+
+
+@contextmanager
+def running_kafka(folder):
+    """A broker in ``folder``; the test is skipped when it cannot be had."""
+    if not shutil.which("java"):
+        pytest.skip("Java is not installed")
+    broker = KafkaBroker(folder, cached_jars("kafka", "org.apache.kafka", "kafka_2.13", VERSION))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        if broker.running():
+            broker.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory):
+    """The broker that all tests of this process share. Tests ask for `kafka`."""
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka(kafka_broker):
+    """The shared broker; one that an earlier test has ended runs again."""
+    if not kafka_broker.running():
+        kafka_broker.start()
+    return kafka_broker
+
+
+@pytest.fixture
+def kafka_url(kafka):
+    """An ``EVENT_LOG_URL`` whose topics no other test has."""
+    return kafka.url(f"test-{uuid.uuid4().hex[:12]}.")
