@@ -7,6 +7,7 @@ import msgspec
 from rich.table import Table
 
 from dicom_pipeline.catalog import AbandonedRange, Catalog, open_catalog
+from dicom_pipeline.cli.cursors import read_ledgers
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.progress import outbox_depth
@@ -16,7 +17,7 @@ from dicom_pipeline.lag import queue_figures
 from dicom_pipeline.messages import DEAD_LETTER_QUEUE
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import STAGES, Stage
-from dicom_pipeline.streams import Ledger, Outstanding, decode
+from dicom_pipeline.streams import Ledger, Outstanding
 from dicom_pipeline.warehouse import Warehouse, open_warehouse
 
 _COUNTS: Final = {
@@ -104,21 +105,6 @@ def read_status(settings: Settings) -> Status:
             failures=_numbers(warehouse.query(_FAILURES)),
             dead_letters=letters,
         )
-
-
-def read_ledgers(settings: Settings) -> dict[str, Ledger]:
-    """The ledger of each sensor that has ticked, from the cursors of the Dagster instance."""
-    if not (settings.dagster_home / "dagster.yaml").exists():
-        return {}
-    from dagster import DagsterInstance  # noqa: PLC0415 - two seconds, and only needed here
-
-    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        return {
-            state.instigator_name: decode(cursor)
-            for state in instance.all_instigator_state()
-            if (cursor := getattr(state.instigator_data, "cursor", None))
-            and state.instigator_name in {stage.sensor_name for stage in STAGES}
-        }
 
 
 def queue_status(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger) -> QueueStatus:
