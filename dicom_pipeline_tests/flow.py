@@ -78,15 +78,26 @@ class Flow:
         }
         self.done = dict.fromkeys(STAGES, 0)
 
-    def receive(self, data_set: bytes, sop_class, sop_instance, syntax, calling_ae="MODALITY"):
-        """Receive one data set as if it had come over the wire; the status."""
+    def receive(
+        self,
+        data_set: bytes,
+        sop_class,
+        sop_instance,
+        syntax,
+        calling_ae="MODALITY",
+        receiving=None,
+    ):
+        """Receive one data set as if it had come over the wire; the status.
+
+        ``receiving``: another receiver than the first one.
+        """
         address, called_ae = "127.0.0.1", "DICOM_PIPELINE"
         peer = self.peers.find(address, calling_ae, called_ae)
         sender = Sender(
             "association", peer.tenant, address, calling_ae, called_ae, peer.character_set or ()
         )
         request = StoreRequest(sop_class, sop_instance, sop_class, syntax)
-        return self.receiving.receive(sender, Sent(request, data_set))
+        return (receiving or self.receiving).receive(sender, Sent(request, data_set))
 
     def receive_file(self, path, calling_ae="MODALITY"):
         """Receive the data set of a Part 10 file, byte for byte."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from dicom_pipeline.errors import PipelineError
 from dicom_pipeline.storage import INCOMING
 from receiver.failures import described
+from receiver.locking import NodeInUseError, NodeLock
 from receiver.outbox import Outbox, OutboxInUseError
 from receiver.recovery import recover
 
@@ -32,11 +33,11 @@ def adopt_orphans(root: Path, outbox: Outbox) -> None:
         if path == outbox.path:
             continue
         try:
-            with closing(Outbox(path)) as orphan:
+            with closing(Outbox(path)) as orphan, closing(NodeLock(root / INCOMING / path.stem)):
                 events = outbox.take_over(orphan)
                 receipts = recover(root, root / INCOMING / path.stem, outbox)
-        except OutboxInUseError:
-            continue  # its receiver lives
+        except (OutboxInUseError, NodeInUseError):
+            continue  # its receiver lives, in this home or another
         except (PipelineError, OSError, sqlite3.Error) as error:
             logger.error(  # noqa: TRY400 - a traceback may quote values
                 "orphaned outbox not adopted", extra={"outbox": path.name, **described(error)}

@@ -5,7 +5,6 @@ that receipts which come at the same time share a sync of the disk. The file als
 version of the receiver's clock.
 """
 
-import fcntl
 import logging
 import queue
 import sqlite3
@@ -22,6 +21,7 @@ from dicom_pipeline.messages import Event, encode
 from dicom_pipeline.storage import make_directories
 from receiver.commitment import records
 from receiver.failures import described
+from receiver.locking import acquire
 from receiver.readiness import free_bytes
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ _ADD_SECONDS: Final = 60.0
 _PROBE_SECONDS: Final = 2.0
 _ROOM_BYTES: Final = 4 << 20
 """The log that SQLite writes before it goes back to its beginning."""
-_LOCK_POLL_SECONDS: Final = 0.05
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -112,7 +111,7 @@ class Outbox:
         make_directories(path.parent)
         self._lock_file = path.with_suffix(".lock").open("w")
         try:
-            self._lock(wait_seconds)
+            acquire(self._lock_file, wait_seconds)
         except OSError as error:
             self._lock_file.close()
             raise OutboxInUseError(
@@ -133,18 +132,6 @@ class Outbox:
         self._refusing = threading.Lock()
         self._writer = threading.Thread(target=self._write, name="outbox", daemon=True)
         self._writer.start()
-
-    def _lock(self, wait_seconds: float) -> None:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_LOCK_POLL_SECONDS)
-            else:
-                return
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -145,13 +146,22 @@ def place(root: Path, incoming: Path | str, content: Content) -> Placed:
     for _ in range(_ATTEMPTS):
         if same := find_same(root, content):
             return same
-        name = further if (root / relative).exists() else relative
+        name = _free_name(root, content) if (root / relative).exists() else relative
         try:
             os.link(incoming, root / name)
         except FileExistsError:
             continue  # another association was faster: compare with what it has brought
         return Placed(name, None, new=True)
     raise TransientError(f"no free name for {relative}: its folder changes too quickly")
+
+
+def _free_name(root: Path, content: Content) -> str:
+    """The name for further bytes under a UID.
+
+    Two receivers may have given the same version to different bytes: the second one counts on.
+    """
+    names = (versioned(content.path, version) for version in count(content.receipt.version))
+    return next(name for name in names if not (root / name).exists())
 
 
 def event_for(content: Content, placed: Placed, file_size: int) -> Event:

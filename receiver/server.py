@@ -29,6 +29,7 @@ from receiver.failures import described
 from receiver.forwarder import Forwarder
 from receiver.gauges import Gauges
 from receiver.http import HttpServer
+from receiver.locking import NodeLock
 from receiver.metrics import Metrics
 from receiver.outbox import Outbox
 from receiver.readiness import (
@@ -119,11 +120,12 @@ class Receiver:
         _require_writable(settings.storage, incoming)
         self.metrics = Metrics({peer.tenant for peer in peers.peer})
         one_of_several = settings.receiver_processes > 1
-        self.outbox = Outbox(
-            settings.outbox, _ADOPTION_SECONDS if one_of_several else _LOCK_SECONDS
-        )
+        lock_seconds = _ADOPTION_SECONDS if one_of_several else _LOCK_SECONDS
+        self.outbox = Outbox(settings.outbox, lock_seconds)
         with ExitStack() as undo:
             undo.callback(self.outbox.close)
+            self._node = NodeLock(incoming, lock_seconds)
+            undo.callback(self._node.close)
             recover(settings.storage, incoming, self.outbox)
             adopt_orphans(settings.storage, self.outbox)
             self.receiving = Receiving(
@@ -229,6 +231,7 @@ class Receiver:
         self._recovery.join()
         self._forwarder.stop(_DRAIN_SECONDS)
         depth = self.outbox.depth()
+        self._node.close()
         self.outbox.close()
         self._status_file.unlink(missing_ok=True)
         logger.info("receiver stopped", extra={"events_left": depth.events})

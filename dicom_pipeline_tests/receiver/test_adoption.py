@@ -1,5 +1,7 @@
 """Outboxes of receivers that do not run any more."""
 
+from contextlib import closing
+
 import pytest
 
 from dicom_pipeline.messages import LOG_QUEUE, decode_event
@@ -13,13 +15,16 @@ from dicom_pipeline_tests.receiver.objects import (
 )
 from receiver.adoption import adopt_orphans
 from receiver.forwarder import Forwarder
+from receiver.locking import NodeLock
 from receiver.metrics import Metrics
 from receiver.outbox import Outbox
 
 
 @pytest.fixture
 def root(tmp_path):
-    return tmp_path / "storage"
+    path = tmp_path / "storage"
+    (path / "incoming").mkdir(parents=True)
+    return path
 
 
 @pytest.fixture
@@ -43,6 +48,24 @@ def opened(tmp_path):
     yield open_outbox
     for outbox in outboxes:
         outbox.close()
+
+
+def left_in_incoming(root, monkeypatch):
+    """An acknowledged object of the node "node" that was killed before it had its name."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    request = request_for(make_dataset())
+    receiving = receiving_into(root, FakeOutbox())
+    with monkeypatch.context() as patch:
+        patch.setattr("os.link", killed)
+        with pytest.raises(Killed):
+            receiving.receive(SENDER, request)
+    return receiving.incoming, request
 
 
 def waiting(outbox):
@@ -75,25 +98,14 @@ def test_the_clock_goes_on_from_the_adopted_one(root, opened, events):
 
 
 def test_receipts_that_it_did_not_end_are_ended(root, opened, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    def killed(*_):
-        raise Killed
-
-    request = request_for(make_dataset())
     opened("node").close()
-    receiving = receiving_into(root, FakeOutbox())  # of the node "node"
-    with monkeypatch.context() as patch:
-        patch.setattr("os.link", killed)
-        with pytest.raises(Killed):
-            receiving.receive(SENDER, request)
+    incoming, request = left_in_incoming(root, monkeypatch)
     mine = opened("container-2")
     adopt_orphans(root, mine)
     (event,) = waiting(mine)
     assert event.worker_node_id == "node"
     assert (root / event.file_path).read_bytes().endswith(request.data_set)
-    assert list(receiving.incoming.iterdir()) == []
+    assert list(incoming.iterdir()) == []
 
 
 def test_the_outbox_of_a_living_receiver_is_left_alone(root, opened, events):
@@ -124,3 +136,30 @@ def test_adopting_twice_moves_nothing_twice(root, opened, events):
     adopt_orphans(root, mine)
     adopt_orphans(root, mine)
     assert waiting(mine) == events[:1]
+
+
+def test_an_empty_outbox_by_its_name_has_a_lost_nodes_receipts_ended(root, opened, monkeypatch):
+    incoming, _ = left_in_incoming(root, monkeypatch)
+    mine = opened("mine")
+    adopt_orphans(root, mine)
+    assert waiting(mine) == []  # it might still run, with a home of its own
+    (mine.path.parent / "node.db").touch()
+    adopt_orphans(root, mine)
+    assert [event.worker_node_id for event in waiting(mine)] == ["node"]
+    assert list(incoming.iterdir()) == []
+
+
+def test_the_receipts_of_a_node_that_runs_in_another_home_are_left_alone(
+    root, opened, events, monkeypatch
+):
+    incoming, _ = left_in_incoming(root, monkeypatch)
+    orphan = opened("node")  # a copy of its home
+    orphan.add([events[0]])
+    orphan.close()
+    mine = opened("mine")
+    with closing(NodeLock(incoming)):
+        adopt_orphans(root, mine)
+        assert len(list(incoming.iterdir())) == 1
+    adopt_orphans(root, mine)
+    assert list(incoming.iterdir()) == []
+    assert len(waiting(mine)) == 2
