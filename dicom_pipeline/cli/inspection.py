@@ -1,10 +1,14 @@
 """What is known of one object, series or study, from all tables."""
 
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 from rich.table import Column, Table
 
+from dicom_pipeline.cache import open_cache
+from dicom_pipeline.cache.catalog import catalog_database
+from dicom_pipeline.cache.studies import StudyReads
 from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.exits import FAILED, OK
 from dicom_pipeline.cli.screen import screen
@@ -17,7 +21,7 @@ class Section(NamedTuple):
 
     title: str
     source: str
-    """``catalog`` or ``warehouse``."""
+    """``catalog``, ``warehouse``, or ``study``: the catalog, or the cache of its answers."""
     sql: str
 
 
@@ -88,19 +92,19 @@ SECTIONS: Final = {
     "study": (
         Section(
             "Study",
-            "catalog",
+            "study",
             "SELECT tenant_id, study_date, study_description, number_of_series, "
             "number_of_instances, total_size, findings FROM study WHERE study_uid = :uid",
         ),
         Section(
             "Renditions",
-            "catalog",
+            "study",
             "SELECT action, error_code, COUNT(*) AS objects FROM rendition "
             "WHERE study_uid = :uid GROUP BY action, error_code ORDER BY action, error_code",
         ),
         Section(
             "Series",
-            "catalog",
+            "study",
             "SELECT series_uid, modality, series_number, number_of_instances FROM series "
             "WHERE study_uid = :uid ORDER BY series_number, series_uid",
         ),
@@ -127,8 +131,14 @@ def inspect(settings: Settings, uid: str, *, patient: bool) -> list[Finding]:
         uid: SOP, series or study instance UID.
         patient: also ask for the patient's id and name.
     """
-    with open_catalog(settings) as catalog, open_warehouse(settings) as warehouse:
+    with (
+        open_cache(settings) as cache,
+        open_catalog(settings) as catalog,
+        open_warehouse(settings) as warehouse,
+    ):
         query = {"catalog": catalog.query, "warehouse": warehouse.query}
+        studies = StudyReads(cache, catalog_database(catalog, cache, settings), catalog.query)
+        query["study"] = partial(studies.ask, uid)
         found = []
         for kind, sections in SECTIONS.items():
             answers = {one.title: query[one.source](one.sql, uid=uid) for one in sections}

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from dicom_pipeline.cache import Cache, open_cache
 from dicom_pipeline.catalog import Catalog, open_catalog
 from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.settings import Settings
@@ -26,3 +27,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic on
     def warehouse(self) -> Warehouse:
         """The warehouse."""
         return open_warehouse(self.settings())
+
+    def cache(self) -> Cache:
+        """The cache."""
+        return open_cache(self.settings())

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from dicom_pipeline.cache import Cache
+from dicom_pipeline.cache.catalog import CachedCatalog
+from dicom_pipeline.cache.warehouse import CachedWarehouse
 from dicom_pipeline.catalog import Catalog
 from dicom_pipeline.event_log import EventLog
 from dicom_pipeline.orchestration.keys import queue_key
@@ -61,19 +64,31 @@ def stage_assets(
         context: dg.AssetExecutionContext, config: RangeConfig, pipeline: Pipeline
     ) -> Iterator[dg.MaterializeResult[None]]:
         offsets = config.offsets()
-        with classified(context), _open(pipeline) as systems, open_handle(systems) as handle:
+        with (
+            classified(context),
+            pipeline.cache() as cache,
+            _open(pipeline, cache) as systems,
+            open_handle(systems) as handle,
+        ):
             report = work_on_range(context, offsets, systems.log, systems.catalog, handle)
             behind = systems.log.watermarks(offsets.topic)[offsets.partition].high - offsets.end
+        report.counts.update(cache.figures())
         yield from range_results(offsets, report, behind, keys)
 
     return assets
 
 
 @contextmanager
-def _open(pipeline: Pipeline) -> Iterator[Systems]:
+def _open(pipeline: Pipeline, cache: Cache) -> Iterator[Systems]:
+    settings = pipeline.settings()
     with (
         pipeline.event_log() as log,
         pipeline.catalog() as catalog,
         pipeline.warehouse() as warehouse,
     ):
-        yield Systems(pipeline.settings(), log, catalog, warehouse)
+        yield Systems(
+            settings,
+            log,
+            CachedCatalog(catalog, cache, settings),
+            CachedWarehouse(warehouse, cache, settings),
+        )
