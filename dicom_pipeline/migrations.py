@@ -2,11 +2,26 @@
 
 import hashlib
 import re
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dicom_pipeline.errors import ConfigurationError
+
+CREATE_SCHEMA_MIGRATION: Final = """
+CREATE TABLE IF NOT EXISTS schema_migration (
+    number     INTEGER NOT NULL PRIMARY KEY,
+    name       VARCHAR(128) NOT NULL,
+    checksum   VARCHAR(64) NOT NULL,
+    applied_at VARCHAR(32) NOT NULL
+)
+"""
+RECORD_MIGRATION: Final = (
+    "INSERT INTO schema_migration (number, name, checksum, applied_at)"
+    " VALUES (:number, :name, :checksum, :applied_at)"
+)
+"""With the parameters of `Migration.record`."""
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -22,6 +37,15 @@ class Migration(NamedTuple):
     def checksum(self) -> str:
         """SHA-256 (hex) of the file's text."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    def record(self, applied_at: datetime) -> dict[str, object]:
+        """Its row of ``schema_migration``."""
+        return {
+            "number": self.number,
+            "name": self.name,
+            "checksum": self.checksum,
+            "applied_at": applied_at.isoformat(timespec="seconds"),
+        }
 
     def statements(self) -> list[str]:
         """The SQL statements: each ends with a semicolon at the end of a line."""

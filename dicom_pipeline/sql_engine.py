@@ -1,34 +1,47 @@
 """One SQL database behind SQLAlchemy: transactions, migrations, and errors in our own terms."""
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, Self
+from decimal import Decimal
+from typing import Any, Final, Protocol, Self, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError, StatementError
+from sqlalchemy import URL, Connection, Engine, Select, make_url, text
+from sqlalchemy import Row as SqlRow
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 
-from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
-from dicom_pipeline.migrations import Migration, load_migrations, pending
-from dicom_pipeline.sqlite_access import explained, switch_to_wal
+from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError
+from dicom_pipeline.migrations import Migration, load_migrations
+from dicom_pipeline.mysql_engine import MysqlEngine
+from dicom_pipeline.mysql_errors import InterruptedTransactionError, silence
+from dicom_pipeline.sqlite_engine import READ_ONLY, SqliteEngine
 
-_BUSY_TIMEOUT_MS: Final = 30_000
-_READ_ONLY: Final = "read_only"
+T = TypeVar("T")
 
-_CREATE_SCHEMA_MIGRATION: Final = """
-CREATE TABLE IF NOT EXISTS schema_migration (
-    number     INTEGER NOT NULL PRIMARY KEY,
-    name       VARCHAR(128) NOT NULL,
-    checksum   VARCHAR(64) NOT NULL,
-    applied_at VARCHAR(32) NOT NULL
-)
-"""
-_RECORD_MIGRATION: Final = text(
-    "INSERT INTO schema_migration (number, name, checksum, applied_at)"
-    " VALUES (:number, :name, :checksum, :applied_at)"
-)
+_ATTEMPTS: Final = 8
+"""Attempts at a transaction that others interrupt."""
+_GIVE_UP_SECONDS: Final = 20
+"""No further attempt is begun later than this: the caller has a back-off of its own."""
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+
+
+class Backend(Protocol):
+    """What differs between the databases."""
+
+    engine: Engine
+
+    def explained(self, error: BaseException, *, reading: bool, lost: bool) -> PipelineError:
+        """The driver's error in our terms."""
+
+    def migrate(self, migrations: list[Migration]) -> list[str]:
+        """Apply those that are missing and return their names."""
+
+
+_BACKENDS: Final[Mapping[str, Callable[[URL, str], Backend]]] = {
+    "sqlite": SqliteEngine,
+    "mysql": MysqlEngine,
+}
 
 
 class SqlDatabase:
@@ -38,26 +51,21 @@ class SqlDatabase:
     """
 
     def __init__(self, url: str, purpose: str) -> None:
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite" or not parsed.database:
-            raise ConfigurationError(
-                f"{purpose}: {parsed.render_as_string()} is not the URL of a SQLite file"
-            )
+        parsed = _parsed(url, purpose)
         self._name = f"{purpose} {parsed.render_as_string()}"
         self._purpose = purpose
-        self._folder = Path(parsed.database).parent
-        self._engine = create_engine(parsed, hide_parameters=True)
-        event.listen(self._engine, "connect", _set_up_sqlite)
-        event.listen(self._engine, "begin", _begin_sqlite)
-        self._reader = self._engine.execution_options(**{_READ_ONLY: True})
+        self._backend = _BACKENDS[parsed.get_backend_name()](parsed, self._name)
+        self._engine = self._backend.engine
+        self._reader = self._engine.execution_options(**{READ_ONLY: True})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that may write; it holds the write lock from its start.
+        """One transaction that may write; SQLite's holds the write lock from its start.
 
         Raises:
             TransientError: the database is locked, away or not migrated, or its disk is full.
             PermanentError: the database refused what it was told.
+            ConfigurationError: it does not know the user or has no such database.
         """
         with self._in_our_terms(reading=False), self._engine.begin() as connection:
             yield connection
@@ -68,28 +76,57 @@ class SqlDatabase:
         with self._in_our_terms(reading=True), self._reader.begin() as connection:
             yield connection
 
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction that may write, again when others interrupt it.
+
+        A deadlock or a lost connection ends a transaction through no fault of its own. Whether a
+        commit whose connection was lost has happened cannot be known, so ``work`` must come to the
+        same when it is done twice.
+        """
+
+        def attempt() -> T:
+            with self.write() as connection:
+                return work(connection)
+
+        return _uninterrupted(attempt)
+
+    def rows(self, statement: Select[Any]) -> Sequence[SqlRow[Any]]:
+        """Rows of a SELECT of SQLAlchemy's."""
+
+        def attempt() -> Sequence[SqlRow[Any]]:
+            with self.read() as connection:
+                return connection.execute(statement).all()
+
+        return _uninterrupted(attempt)
+
     def query(self, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
-        """Rows of a SELECT with ``:name`` parameters; a statement that writes is refused."""
-        with self.read() as connection:
-            result = connection.execute(text(sql), dict(parameters))
-            return [dict(row) for row in result.mappings()]
+        """Rows of a SELECT with ``:name`` parameters; a statement that writes is refused.
+
+        Values are text, integers, floats or None, whatever the database.
+        """
+
+        def attempt() -> list[dict[str, object]]:
+            with self.read() as connection:
+                result = connection.execute(text(sql), dict(parameters))
+                return [
+                    {name: _plain(value) for name, value in row.items()}
+                    for row in result.mappings()
+                ]
+
+        return _uninterrupted(attempt)
 
     def migrate(self) -> list[str]:
         """Apply the missing migrations of this purpose and return their names.
 
-        All in one transaction: two processes may call this at once, and a migration that fails
-        leaves nothing behind.
+        Two processes may call this at once. A migration that fails leaves nothing behind, or is
+        gone on with by the next call where the database commits every statement by itself.
 
         Raises:
             ConfigurationError: see `migrations.pending`.
         """
         migrations = load_migrations(self._engine.dialect.name, self._purpose)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TransientError(f"{self._name}: cannot create its folder: {error}") from error
-        with self.write() as connection:
-            return _apply(connection, migrations)
+        with self._in_our_terms(reading=False):
+            return self._backend.migrate(migrations)
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,7 +137,9 @@ class SqlDatabase:
         try:
             yield
         except StatementError as error:
-            raise self._error(error.orig or error, reading=reading) from error.orig
+            told = self._told(error, reading=reading)
+            silence(error)
+            raise told from None
         except SQLAlchemyError as error:
             raise PermanentError(f"{self._name}: {type(error).__name__}: {error}") from None
         except (OverflowError, UnicodeEncodeError) as error:
@@ -109,10 +148,9 @@ class SqlDatabase:
                 f"{self._name}: a value does not fit its column ({type(error).__name__})"
             ) from None
 
-    def _error(self, cause: BaseException, *, reading: bool) -> PipelineError:
-        if reading and getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
-            return PermanentError(f"{self._name}: {cause}: a query may only read")
-        return explained(cause, self._name) or PermanentError(f"{self._name}: {cause}")
+    def _told(self, error: StatementError, *, reading: bool) -> PipelineError:
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        return self._backend.explained(error.orig or error, reading=reading, lost=lost)
 
 
 class SqlStore:
@@ -137,37 +175,39 @@ class SqlStore:
         self.close()
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver's own transaction control begins too late for what is read before a write
-    # (SQLAlchemy, "Serializable isolation / Savepoints / Transactional DDL"): see _begin_sqlite.
-    connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    switch_to_wal(connection, _BUSY_TIMEOUT_MS / 1000)
-    # A run that reports success takes its range off the ledger, so its rows must survive a
-    # loss of power: NORMAL would not sync the write-ahead log at commit.
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = bool(connection.get_execution_options().get(_READ_ONLY))
-    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-def _apply(connection: Connection, migrations: list[Migration]) -> list[str]:
-    connection.exec_driver_sql(_CREATE_SCHEMA_MIGRATION)
-    rows = connection.execute(text("SELECT number, checksum FROM schema_migration"))
-    missing = pending(migrations, {row.number: row.checksum for row in rows})
-    for migration in missing:
-        for statement in migration.statements():
-            connection.exec_driver_sql(statement)
-        connection.execute(
-            _RECORD_MIGRATION,
-            {
-                "number": migration.number,
-                "name": migration.name,
-                "checksum": migration.checksum,
-                "applied_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+def _parsed(url: str, purpose: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError):  # the message may hold the password
+        backend = ""
+    if backend not in _BACKENDS:
+        raise ConfigurationError(
+            f"{purpose}: its URL names none of the databases {', '.join(_BACKENDS)}: write "
+            "mysql+pymysql://user:password@host:3306/database (characters such as @ and / in the "
+            "password as %40 and %2F)"
         )
-    return [migration.name for migration in missing]
+    return parsed
+
+
+def _uninterrupted(attempt: Callable[[], T]) -> T:
+    started = time.monotonic()
+    for number in range(1, _ATTEMPTS):
+        try:
+            return attempt()
+        except InterruptedTransactionError:
+            if time.monotonic() - started > _GIVE_UP_SECONDS:
+                raise
+        # Unequal pauses, so that two who have met do not meet again.
+        longest = min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**number)
+        time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+    return attempt()
+
+
+def _plain(value: object) -> object:
+    """What SQLite would have given: MySQL sums are decimals, and bytes are our own UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value

@@ -2,7 +2,7 @@ import sqlite3
 
 import pytest
 
-from dicom_pipeline import sql_engine
+from dicom_pipeline import sql_engine, sqlite_engine
 from dicom_pipeline.errors import ConfigurationError, PermanentError, TransientError
 from dicom_pipeline.migrations import Migration
 from dicom_pipeline.sql_engine import SqlDatabase
@@ -68,7 +68,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(database, migrations):
 
 
 def test_a_locked_database_is_worth_another_try_and_no_value_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(sql_engine, "_BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite_engine, "_BUSY_TIMEOUT_MS", 50)
     path = tmp_path / "test.db"
     database = SqlDatabase(f"sqlite:///{path}", "catalog")
     other = sqlite3.connect(path, isolation_level=None)
@@ -132,8 +132,19 @@ def test_a_missing_parameter_is_told(database):
         database.query("SELECT :tenant", {})
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "mysql+pymysql://me:secret@db/catalog"])
-def test_another_database_is_refused_without_telling_its_password(url):
-    with pytest.raises(ConfigurationError, match="not the URL of a SQLite file") as refusal:
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "not the URL of a SQLite file"),
+        ("postgresql://me:s3cret@db/catalog", "none of the databases sqlite, mysql"),
+        ("mysql+pymysql://me:s3cret@db:port/catalog", "none of the databases sqlite, mysql"),
+        ("mysql+pymysql//me:s3cret@db/catalog", "none of the databases sqlite, mysql"),
+        ("mysql://me:s3cret@db/catalog", r"write mysql\+pymysql://"),
+        ("mysql+pymysql://me:s3cret@db", r"write mysql\+pymysql://"),
+        ("mysql+pymysql://me:s3cret@db/catalog?sslca=x", "unknown option sslca"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_telling_its_password(url, said):
+    with pytest.raises(ConfigurationError, match=said) as refusal:
         SqlDatabase(url, "catalog")
-    assert "secret" not in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, Self
 
-from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.table_columns import Row
@@ -85,11 +84,11 @@ class Catalog(Protocol):
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """The catalog that ``CATALOG_URL`` chooses; the embedded one when it is empty."""
+    """The catalog that ``CATALOG_URL`` chooses; the embedded one when it is empty.
+
+    Raises:
+        ConfigurationError: the URL names no database that the catalog can be in.
+    """
     from dicom_pipeline.catalog.sql import SqlCatalog  # noqa: PLC0415 - not for the receiver
 
-    if settings.catalog_url:
-        raise ConfigurationError(
-            "CATALOG_URL: only the embedded catalog is available; leave the setting empty"
-        )
-    return SqlCatalog(f"sqlite:///{settings.home / 'catalog.db'}")
+    return SqlCatalog(settings.catalog_url or f"sqlite:///{settings.home / 'catalog.db'}")

@@ -1,6 +1,6 @@
 """How many studies, series, instances and bytes a parent holds, counted from ``instance``."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -18,8 +18,6 @@ from sqlalchemy import (
 
 from dicom_pipeline.catalog.tables import INSTANCE, PATIENT, SERIES, STUDY
 from dicom_pipeline.table_columns import Row
-
-_INSTANCES_A_SELECT: Final = 500
 
 Conditions = Sequence[ColumnElement[bool]]
 Count = Callable[[Conditions], Select[Any]]
@@ -40,48 +38,48 @@ def parents_of(instance: Row) -> Parents:
     return Parents(*(str(instance[name]) for name in Parents._fields))
 
 
-def present_parents(connection: Connection, instances: Sequence[Row]) -> set[Parents]:
-    """Whom the instances of these keys belong to now, as far as they are there."""
-    by_tenant: dict[object, list[object]] = {}
-    for row in instances:
-        by_tenant.setdefault(row["tenant_id"], []).append(row["sop_uid"])
-    statement = (
-        select(*(INSTANCE.c[name] for name in Parents._fields))
-        .where(
-            INSTANCE.c.tenant_id == bindparam("tenant"),
-            INSTANCE.c.sop_uid.in_(bindparam("sop_uids", expanding=True)),
-        )
-        .distinct()
-    )
-    return {
-        Parents(*row)
-        for tenant, sop_uids in by_tenant.items()
-        for some in _slices(sop_uids, _INSTANCES_A_SELECT)
-        for row in connection.execute(statement, {"tenant": tenant, "sop_uids": some})
-    }
-
-
 def recount(connection: Connection, parents: Collection[Parents]) -> None:
-    """Set the counts of all patients, studies and series among ``parents``."""
-    for statement, names in _RECOUNTS:
-        keys = sorted({tuple(getattr(parent, name) for name in names) for parent in parents})
-        if keys:
-            connection.execute(
-                statement,
-                [{f"its_{n}": k for n, k in zip(names, key, strict=True)} for key in keys],
-            )
+    """Set the counts of all patients, studies and series among ``parents``.
+
+    Each is locked before anything is counted, so that of two transactions that write instances of
+    one parent, the one that counts later sees what the other has committed.
+    """
+    plans = [
+        (recounting, [recounting.parameters(key) for key in recounting.keys(parents)])
+        for recounting in _RECOUNTS
+    ]
+    for recounting, parameters in plans:
+        for one in parameters:
+            connection.execute(recounting.lock, one)
+    for recounting, parameters in plans:
+        if parameters:
+            connection.execute(recounting.update, parameters)
 
 
-def _slices(items: list[object], length: int) -> Iterator[list[object]]:
-    return (items[start : start + length] for start in range(0, len(items), length))
+class _Recounting(NamedTuple):
+    """How one level is locked and counted; the key's columns are parameters ``its_…``."""
+
+    names: tuple[str, ...]
+    lock: Select[Any]
+    update: Update
+
+    def keys(self, parents: Collection[Parents]) -> list[tuple[str, ...]]:
+        return sorted({tuple(getattr(parent, name) for name in self.names) for parent in parents})
+
+    def parameters(self, key: tuple[str, ...]) -> dict[str, str]:
+        return {f"its_{name}": value for name, value in zip(self.names, key, strict=True)}
 
 
-def _recount(parent: Table, counts: Mapping[str, Count]) -> tuple[Update, list[str]]:
-    names = [column.name for column in parent.primary_key.columns]
+def _recount(parent: Table, counts: Mapping[str, Count]) -> _Recounting:
+    names = tuple(column.name for column in parent.primary_key.columns)
     own = [parent.c[name] == bindparam(f"its_{name}") for name in names]
     its = [INSTANCE.c[name] == bindparam(f"its_{name}") for name in names]
     values = {name: count(its).scalar_subquery() for name, count in counts.items()}
-    return update(parent).where(*own).values(values), names
+    return _Recounting(
+        names,
+        select(parent.c[names[0]]).where(*own).with_for_update(),
+        update(parent).where(*own).values(values),
+    )
 
 
 def _instances(its: Conditions) -> Select[Any]:

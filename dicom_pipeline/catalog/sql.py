@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Table, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, select
 
 from dicom_pipeline.catalog import AbandonedRange, IndexedObject, Study, tables
-from dicom_pipeline.catalog.counts import parents_of, present_parents, recount
+from dicom_pipeline.catalog.counts import Parents, recount
+from dicom_pipeline.catalog.instances import store_instances
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.sql_engine import SqlDatabase, SqlStore
 from dicom_pipeline.sql_tables import upsert
@@ -19,40 +20,45 @@ _PARENT_LEVELS = (
 
 
 class SqlCatalog(SqlStore):
-    """See `catalog.Catalog`. ``url`` is SQLAlchemy's, e.g. ``sqlite:////var/lib/catalog.db``."""
+    """See `catalog.Catalog`.
+
+    Args:
+        url: SQLAlchemy's, e.g. ``sqlite:////var/lib/catalog.db`` or
+            ``mysql+pymysql://user:password@host:3306/database?ssl_ca=/etc/ssl/ca.pem``.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__(SqlDatabase(url, "catalog"))
 
     def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
-        columns = tables.STORAGE_RECORD_COLUMNS
-        rows = columns.newest(columns.complete(records))
+        rows = tables.complete(tables.STORAGE_RECORD_COLUMNS, records)
         parents = _parents(skeletons)
-        with self._database.write() as connection:
+
+        def work(connection: Connection) -> None:
             upsert(connection, tables.STORAGE_RECORD, rows)
             for table, missing in parents:
                 upsert(connection, table, missing)
 
+        self._database.transact(work)
+
     def index(self, objects: Sequence[IndexedObject]) -> set[Study]:
         # An object that is too old to be stored has its parents written all the same, so that
         # the order in which the versions of an object come makes no difference.
-        columns = tables.INSTANCE_COLUMNS
-        instances = columns.newest(columns.complete(item.instance for item in objects))
+        instances = tables.complete(tables.INSTANCE_COLUMNS, (item.instance for item in objects))
         parents = _parents(objects)
-        with self._database.write() as connection:
-            concerned = present_parents(connection, instances)
-            concerned.update(parents_of(row) for row in instances)
+
+        def work(connection: Connection) -> set[Parents]:
+            concerned = store_instances(connection, instances)
             for table, rows in parents:
                 upsert(connection, table, rows)
-            upsert(connection, tables.INSTANCE, instances)
             recount(connection, concerned)
-        return {Study(one.tenant_id, one.study_uid) for one in concerned}
+            return concerned
+
+        return {Study(one.tenant_id, one.study_uid) for one in self._database.transact(work)}
 
     def record_renditions(self, renditions: Sequence[Row]) -> None:
-        columns = tables.RENDITION_COLUMNS
-        rows = columns.newest(columns.complete(renditions))
-        with self._database.write() as connection:
-            upsert(connection, tables.RENDITION, rows)
+        rows = tables.complete(tables.RENDITION_COLUMNS, renditions)
+        self._database.transact(lambda connection: upsert(connection, tables.RENDITION, rows))
 
     def abandon(self, abandoned: AbandonedRange) -> None:
         offsets = abandoned.offsets
@@ -65,38 +71,40 @@ class SqlCatalog(SqlStore):
             "attempts": abandoned.attempts,
             "reason": abandoned.reason,
         }
-        with self._database.write() as connection:
-            upsert(connection, tables.ABANDONED_RANGE, [row], order=("attempts",))
+        self._database.transact(
+            lambda connection: upsert(
+                connection, tables.ABANDONED_RANGE, [row], order=("attempts",)
+            )
+        )
 
     def recovered(self, offsets: OffsetRange) -> None:
-        with self._database.write() as connection:
-            connection.execute(delete(tables.ABANDONED_RANGE).where(*_within(offsets)))
+        statement = delete(tables.ABANDONED_RANGE).where(*_within(offsets))
+        self._database.transact(lambda connection: connection.execute(statement))
 
     def abandoned(self, topic: str | None = None) -> list[AbandonedRange]:
         table = tables.ABANDONED_RANGE
         statement = select(table).order_by(*table.primary_key.columns)
         if topic is not None:
             statement = statement.where(table.c.topic == topic)
-        with self._database.read() as connection:
-            return [
-                AbandonedRange(
-                    OffsetRange(
-                        row.topic, row.topic_id, row.partition_id, row.start_offset, row.end_offset
-                    ),
-                    row.attempts,
-                    row.reason,
-                )
-                for row in connection.execute(statement)
-            ]
+        return [
+            AbandonedRange(
+                OffsetRange(
+                    row.topic, row.topic_id, row.partition_id, row.start_offset, row.end_offset
+                ),
+                row.attempts,
+                row.reason,
+            )
+            for row in self._database.rows(statement)
+        ]
 
 
 def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:
     return [
         (
             table,
-            spec.newest(spec.complete(row for item in objects if (row := getattr(item, level)))),
+            tables.complete(columns, (row for item in objects if (row := getattr(item, level)))),
         )
-        for level, table, spec in _PARENT_LEVELS
+        for level, table, columns in _PARENT_LEVELS
     ]
 
 

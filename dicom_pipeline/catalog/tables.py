@@ -3,14 +3,16 @@
 The DDL is in ``sql/*/catalog``; a test compares both.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, MetaData, Table
 
 from dicom_pipeline import table_columns
+from dicom_pipeline.catalog.lengths import check, lengths
 from dicom_pipeline.imaging import tag_columns
-from dicom_pipeline.sql_tables import make_table
-from dicom_pipeline.table_columns import FINDINGS, ORDER, TENANT, TableColumns, tag_table
+from dicom_pipeline.sql_tables import make_table, text_type
+from dicom_pipeline.table_columns import FINDINGS, ORDER, TENANT, Row, TableColumns, tag_table
 
 _FILE: Final = (
     table_columns.Column("file_path", required=True),
@@ -63,27 +65,60 @@ RENDITION_COLUMNS: Final = TableColumns(
     ),
 )
 
+LENGTHS: Final = {
+    columns.name: lengths(columns, tags)
+    for columns, tags in (
+        (STORAGE_RECORD_COLUMNS, ()),
+        (PATIENT_COLUMNS, tag_columns.PATIENT),
+        (STUDY_COLUMNS, tag_columns.STUDY),
+        (SERIES_COLUMNS, tag_columns.SERIES),
+        (INSTANCE_COLUMNS, tag_columns.IMAGE),
+        (RENDITION_COLUMNS, ()),
+    )
+}
+"""The longest text of each table's columns."""
+
 METADATA: Final = MetaData()
-STORAGE_RECORD: Final = make_table(STORAGE_RECORD_COLUMNS, METADATA)
-PATIENT: Final = make_table(
+
+
+def _table(columns: TableColumns, counts: tuple[str, ...] = ()) -> Table:
+    return make_table(
+        columns,
+        METADATA,
+        counts,
+        lengths=LENGTHS[columns.name],
+        spaces_count=("patient_id",),  # the one key that people write
+    )
+
+
+STORAGE_RECORD: Final = _table(STORAGE_RECORD_COLUMNS)
+PATIENT: Final = _table(
     PATIENT_COLUMNS,
-    METADATA,
     ("number_of_studies", "number_of_series", "number_of_instances", "total_size"),
 )
-STUDY: Final = make_table(
-    STUDY_COLUMNS, METADATA, ("number_of_series", "number_of_instances", "total_size")
-)
-SERIES: Final = make_table(SERIES_COLUMNS, METADATA, ("number_of_instances", "total_size"))
-INSTANCE: Final = make_table(INSTANCE_COLUMNS, METADATA)
-RENDITION: Final = make_table(RENDITION_COLUMNS, METADATA)
+STUDY: Final = _table(STUDY_COLUMNS, ("number_of_series", "number_of_instances", "total_size"))
+SERIES: Final = _table(SERIES_COLUMNS, ("number_of_instances", "total_size"))
+INSTANCE: Final = _table(INSTANCE_COLUMNS)
+RENDITION: Final = _table(RENDITION_COLUMNS)
 ABANDONED_RANGE: Final = Table(
     "abandoned_range",
     METADATA,
-    Column("topic_id", Text, primary_key=True),
-    Column("partition_id", BigInteger, primary_key=True),
-    Column("start_offset", BigInteger, primary_key=True),
-    Column("end_offset", BigInteger, primary_key=True),
-    Column("topic", Text, nullable=False),
+    Column("topic_id", text_type(255), primary_key=True),
+    Column("partition_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("start_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("topic", text_type(255), nullable=False),
     Column("attempts", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", text_type(), nullable=False),
 )
+
+
+def complete(columns: TableColumns, rows: Iterable[Row]) -> list[Row]:
+    """Rows with every column of the table, of each key the newest, sorted by key.
+
+    Raises:
+        PermanentError: a row does not fit the table. The message never holds a value.
+    """
+    completed = columns.complete(rows)
+    check(columns.name, completed, LENGTHS[columns.name])
+    return columns.newest(completed)

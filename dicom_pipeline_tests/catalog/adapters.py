@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from dicom_pipeline.catalog import Catalog
 from dicom_pipeline.catalog.sql import SqlCatalog
+from dicom_pipeline_tests.services.mariadb import MariaDb
 
 Opener = Callable[[], Catalog]
 """Opens the same catalog again; can be sent to another process."""
@@ -17,9 +16,12 @@ Fresh = Callable[[], AbstractContextManager[Opener]]
 
 
 @contextmanager
-def sqlite() -> Iterator[Opener]:
+def on_sqlite() -> Iterator[Opener]:
     with TemporaryDirectory() as folder:
         yield partial(SqlCatalog, f"sqlite:///{Path(folder) / 'home' / 'catalog.db'}")
 
 
-ADAPTERS = [pytest.param(sqlite, id="sqlite")]
+@contextmanager
+def on_mariadb(server: MariaDb) -> Iterator[Opener]:
+    with server.fresh_database() as url:
+        yield partial(SqlCatalog, url)

@@ -2,11 +2,9 @@
 
 from itertools import pairwise
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_pipeline_tests.catalog.adapters import ADAPTERS
 from dicom_pipeline_tests.catalog.samples import (
     contents,
     indexed,
@@ -14,6 +12,8 @@ from dicom_pipeline_tests.catalog.samples import (
     skeleton,
     storage_record,
 )
+
+ONE_FRESH_FOR_ALL = [HealthCheck.function_scoped_fixture]
 
 receipts = st.builds(
     dict,
@@ -43,8 +43,7 @@ def deliveries(draw, items):
     return [order[start:end] for start, end in pairwise(cuts)]
 
 
-@pytest.mark.parametrize("fresh", ADAPTERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=ONE_FRESH_FOR_ALL)
 @given(data=st.data())
 def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data):
     objects = objects_of(data.draw(st.lists(receipts, min_size=1, max_size=6)))
@@ -60,8 +59,7 @@ def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data)
         assert contents(catalog) == contents(expected)
 
 
-@pytest.mark.parametrize("fresh", ADAPTERS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=ONE_FRESH_FOR_ALL)
 @given(data=st.data())
 def test_any_order_and_repetition_of_records_and_renditions_gives_the_same_tables(fresh, data):
     numbers = range(1, 6)
