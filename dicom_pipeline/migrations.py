@@ -39,12 +39,12 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def record(self, applied_at: datetime) -> dict[str, object]:
-        """Its row of ``schema_migration``."""
+        """Its row of ``schema_migration``; the time also tells tables that were made anew."""
         return {
             "number": self.number,
             "name": self.name,
             "checksum": self.checksum,
-            "applied_at": applied_at.isoformat(timespec="seconds"),
+            "applied_at": applied_at.isoformat(timespec="microseconds"),
         }
 
     def statements(self) -> list[str]:
