@@ -47,6 +47,8 @@ class Part:
     """Whether the part, which is running, does its work. Must return soon."""
     after: tuple[str, ...] = ()
     """Parts that must have been ready before this one is started for the first time."""
+    may_start: Callable[[], bool] = lambda: True
+    """Whether what it needs from outside is there. Must return soon."""
 
 
 @dataclass
@@ -107,6 +109,10 @@ class Supervisor:
         """Whether every part runs and is ready."""
         return all(running.ready for running in self._parts.values())
 
+    def has(self, name: str) -> bool:
+        """Whether the group has such a part."""
+        return name in self._parts
+
     def pids(self) -> dict[str, int]:
         """The process id of each part that runs."""
         return {
@@ -141,8 +147,10 @@ class Supervisor:
             one.process, one.ready = None, False
 
     def _may_start(self, running: _Running) -> bool:
-        return self._now() >= running.not_before and all(
-            self._parts[name].was_ready for name in running.part.after
+        return (
+            self._now() >= running.not_before
+            and all(self._parts[name].was_ready for name in running.part.after)
+            and running.part.may_start()
         )
 
     def _try_to_start(self, running: _Running) -> None:

@@ -23,15 +23,16 @@ class RunningStack:
 
     Args:
         home: the home folder; may be one that was used before.
+        options: options of `up`.
         wait: whether to wait until every part is ready.
         settings: further settings by their field names, e.g. ``stream_tick_seconds=5``.
     """
 
-    def __init__(self, home: Path, *, wait: bool = True, **settings: object) -> None:
+    def __init__(self, home: Path, *options: str, wait: bool = True, **settings: object) -> None:
         self.settings = Settings(dicom_pipeline_home=home, **settings)
         environment = {name.upper(): str(value) for name, value in settings.items()}
         ports = {"RECEIVER_PORT": "0", "UI_PORT": "0"}
-        self._group = StackProcess(self.settings, {**ports, **environment})
+        self._group = StackProcess(self.settings, {**ports, **environment}, *options)
         self._wait = wait
 
     def __enter__(self) -> Self:

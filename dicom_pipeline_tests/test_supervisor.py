@@ -63,6 +63,15 @@ def exits(code: int) -> tuple[str, ...]:
     return (sys.executable, "-c", f"import sys; print('why it ended'); sys.exit({code})")
 
 
+def test_a_part_waits_for_what_it_needs_from_outside(start):
+    there = False
+    group = start(Part("needy", SLEEP, may_start=lambda: there), Part("other", SLEEP))
+    step_until(group, lambda: "other" in group.pids())
+    assert "needy" not in group.pids()
+    there = True
+    step_until(group, lambda: "needy" in group.pids())
+
+
 def never() -> bool:
     return False
 

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -22,17 +23,19 @@ def receiver_file(settings: Settings) -> Path:
     return settings.home / "receiver.json"
 
 
-def fixed_ports(settings: Settings) -> Settings:
+def fixed_ports(settings: Settings, *, receiver: bool) -> Settings:
     """The settings with free ports in the place of 0, so that a restarted part keeps its own.
+
+    Without ``receiver`` its port is none of ours.
 
     Raises:
         ConfigurationError: a port is taken.
     """
     chosen = {}
-    for name, host in (
-        ("receiver_port", settings.receiver_host),
-        ("ui_port", settings.ui_host),
-    ):
+    ours = {"ui_port": settings.ui_host}
+    if receiver:
+        ours["receiver_port"] = settings.receiver_host
+    for name, host in ours.items():
         port = getattr(settings, name)
         if port and not port_is_free(host, port):
             raise ConfigurationError(
@@ -70,8 +73,17 @@ def _project_file(name: str) -> Path:
     return installed if installed.is_file() else package.parent / name
 
 
-def parts(settings: Settings, code_server_port: int) -> list[Part]:
-    """The programs of the group. ``settings`` must have fixed ports."""
+def parts(
+    settings: Settings, code_server_port: int, prepared: Callable[[], bool], *, receiver: bool
+) -> list[Part]:
+    """The programs of the group.
+
+    Args:
+        settings: with fixed ports.
+        code_server_port: where the code server listens.
+        prepared: whether queues and tables are there: all but the receiver wait for them.
+        receiver: whether it is one of the programs.
+    """
     python = sys.executable
     environment = {
         "DICOM_PIPELINE_HOME": str(settings.home),
@@ -81,26 +93,28 @@ def parts(settings: Settings, code_server_port: int) -> list[Part]:
         "PYTHONUNBUFFERED": "1",
     }
     workspace = str(workspace_file(settings))
-    receiver_host, receiver_port = settings.receiver_host, settings.receiver_port
     code_server = ("api", "grpc", "--module-name", "dicom_pipeline.definitions")
     address = ("--host", "127.0.0.1", "--port", str(code_server_port))
     location = ("--location-name", "dicom_pipeline")
     ui = ("--host", settings.ui_host, "--port", str(settings.ui_port))
-    return [
-        Part(
-            RECEIVER,
-            (python, "-m", "receiver"),
-            environment,
-            ready=lambda: (
-                receiver_file(settings).exists() and answers(receiver_host, receiver_port)
-            ),
+    receiving = Part(
+        RECEIVER,
+        (python, "-m", "receiver"),
+        environment,
+        ready=lambda: (
+            receiver_file(settings).exists()
+            and answers(settings.receiver_host, settings.receiver_port)
         ),
+    )
+    return [
+        *([receiving] if receiver else []),
         # It also creates the instance's tables: two processes on a fresh SQLite home would race.
         Part(
             CODE_SERVER,
             (python, "-m", "dagster", *code_server, *address, *location),
             environment,
             ready=lambda: answers("127.0.0.1", code_server_port),
+            may_start=prepared,
         ),
         Part(
             DAEMON,

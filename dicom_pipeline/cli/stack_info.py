@@ -27,9 +27,12 @@ class StackInfo(msgspec.Struct, kw_only=True):
     ui: str
     receiver_host: str
     receiver_port: int
+    """0: no receiver belongs to the group."""
     receiver_ae_title: str
     parts: dict[str, int]
     """Process id of each part."""
+    prepared: bool
+    """Whether queues and tables are there."""
     ready: bool
 
 
@@ -71,9 +74,10 @@ def exclusive(home: Path) -> Iterator[None]:
 
 def addresses(info: StackInfo, seconds: float) -> str:
     """What a person needs to use the running group."""
+    dicom = f"{info.receiver_ae_title} at {info.receiver_host}:{info.receiver_port}"
     return (
         f"[bold green]ready[/] after {seconds:.1f} s\n"
-        f"  DICOM   {info.receiver_ae_title} at {info.receiver_host}:{info.receiver_port}\n"
+        f"  DICOM   {dicom if info.receiver_port else 'no receiver here'}\n"
         f"  UI      {info.ui}\n"
         f"  home    {info.home}   (logs in logs/)\n"
         "  Ctrl-C stops everything"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.cli.stack_info import StackInfo, read_info
@@ -16,6 +17,8 @@ from dicom_pipeline.process_tree import die_with_parent
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.supervisor import STEP_SECONDS
 
+_UP: Final = "from dicom_pipeline.cli import main; main()"
+
 
 class StackProcess:
     """Starts `up` and knows where it is.
@@ -23,11 +26,13 @@ class StackProcess:
     Args:
         settings: only ``home`` matters here.
         environment: settings for the group, as environment variables.
+        options: options of `up`.
     """
 
-    def __init__(self, settings: Settings, environment: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, environment: dict[str, str], *options: str) -> None:
         self._settings = settings
         self._environment = {"DICOM_PIPELINE_HOME": str(settings.home), **environment}
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,8 +63,8 @@ class StackProcess:
         self._settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log.parent.mkdir(mode=0o700, exist_ok=True)
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "up"],
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-c", _UP, "up", *self._options],
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -77,7 +77,8 @@ def _demonstrate(
 
 
 def _receives(settings: Settings, info: StackInfo) -> bool:
-    return receiver_file(settings).exists() and answers(info.receiver_host, info.receiver_port)
+    there = receiver_file(settings).exists() and answers(info.receiver_host, info.receiver_port)
+    return there and info.prepared
 
 
 def _looking(watch: Watch, reached: Callable[[StackInfo], bool]) -> Callable[[StackInfo], bool]:

@@ -2,17 +2,21 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import psutil
 import pytest
 
+from dicom_pipeline.cli.migration import migrate
 from dicom_pipeline.cli.network import answers, ui_answers
 from dicom_pipeline.cli.stack_info import read_info
 from dicom_pipeline.cli.stack_process import StackProcess
 from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.stack import RunningStack
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
@@ -95,6 +99,27 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path):
         processes = stack.processes()
         os.kill(stack.pid, signal.SIGKILL)
         assert all_gone(processes, 30)
+
+
+def test_a_group_without_a_receiver_needs_neither_its_port_nor_its_outbox(tmp_path):
+    with RunningStack(tmp_path, "--no-receiver") as stack:
+        assert set(stack.pids()) == PARTS - {"receiver"}
+        assert stack.receiver_port == 0
+        assert not (tmp_path / "outbox").exists()
+        assert not any(stack.left().values())
+
+
+def test_the_receiver_does_not_wait_for_a_system_that_is_away(tmp_path):
+    list(migrate(Settings(dicom_pipeline_home=tmp_path)))
+    catalog = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
+    catalog.execute("BEGIN EXCLUSIVE")
+    with closing(catalog), RunningStack(tmp_path, wait=False) as stack:
+        info = stack.wait_until(lambda info: "receiver" in info.parts, 60)
+        stack.wait_until(lambda info: answers("127.0.0.1", info.receiver_port), 60)
+        assert not info.prepared
+        assert set(stack.pids()) == {"receiver"}
+        catalog.execute("ROLLBACK")
+        stack.wait_until_ready()
 
 
 def test_a_part_that_cannot_run_ends_the_group_with_its_reason(tmp_path):
