@@ -86,7 +86,7 @@ def read_status(settings: Settings) -> Status:
     Raises:
         TransientError: a system is away.
     """
-    receiver = _receiver(settings)
+    receiver = read_receiver(settings)
     ledgers = read_ledgers(settings)
     with (
         open_event_log(settings) as log,
@@ -135,7 +135,8 @@ def _numbers(rows: list[dict[str, object]]) -> dict[str, int]:
     return {str(row["what"]): int(str(row["n"])) for row in rows}
 
 
-def _receiver(settings: Settings) -> ReceiverStatus:
+def read_receiver(settings: Settings) -> ReceiverStatus:
+    """What the receiver of this home says of itself, and whether it is true."""
     events = outbox_depth(settings)
     try:
         here = msgspec.json.decode((settings.home / "receiver.json").read_bytes())

@@ -1,0 +1,23 @@
+"""Whether the tables of a database are those of this program."""
+
+from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
+from dicom_pipeline.errors import ConfigurationError, PipelineError
+from dicom_pipeline.schema_state import Query, missing_migrations
+
+
+def migration_check(system: str, query: Query, url: str, purpose: str) -> Check:
+    """Whether all migrations are applied, and none was changed."""
+    try:
+        missing = missing_migrations(query, url, purpose)
+    except ConfigurationError as error:
+        return failure(system, "schema", str(error), "install the version that fits the schema")
+    except PipelineError as error:
+        return failure(system, "schema", str(error), "run `dicom-pipeline migrate`; see above")
+    if missing:
+        return warning(
+            system,
+            "schema",
+            f"migrations pending: {', '.join(missing)}",
+            "run `dicom-pipeline migrate`; `up` does it by itself",
+        )
+    return ok(system, "schema", "all migrations applied")
