@@ -36,6 +36,7 @@ VIEWS = {
     "study_summary",
     "study_modality_summary",
     "conversion_failure_summary",
+    "conversion_history",
     "daily_receipts",
 }
 

@@ -13,6 +13,7 @@ STUDY: Final = "dicom_study"
 SERIES: Final = "dicom_series"
 IMAGE: Final = "dicom_image"
 CONVERSION_RECORD: Final = "dicom_conversion_record"
+CONVERSION_RETRY: Final = "dicom_conversion_retry"
 
 
 class Warehouse(Protocol):

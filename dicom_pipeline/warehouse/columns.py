@@ -70,6 +70,26 @@ _CONVERSION_RECORD: Final = TableColumns(
         Column("created_time"),
     ),
 )
+_CONVERSION_RETRY: Final = TableColumns(
+    warehouse.CONVERSION_RETRY,
+    ("tenant_id", "trace_id", "stage", "attempt"),
+    (
+        TENANT,
+        Column("trace_id", required=True),
+        Column("stage", required=True),
+        Column("attempt", int, required=True),
+        Column("row_version", int, required=True),
+        Column("sop_uid", required=True),
+        Column("study_uid"),
+        Column("transfer_syntax_uid"),
+        Column("error_code"),
+        Column("reason"),
+        Column("library"),
+        Column("library_version"),
+        Column("requested", int, required=True),
+        Column("backfill_id", required=True),
+    ),
+)
 _IMAGE_FILE: Final = (Column("file_path"), Column("file_size", int), Column("tags"))
 
 TABLES: Final[Mapping[str, TableColumns]] = {
@@ -81,6 +101,7 @@ TABLES: Final[Mapping[str, TableColumns]] = {
         tag_table(warehouse.SERIES, ("study_uid", "series_uid"), tag_columns.SERIES),
         tag_table(warehouse.IMAGE, ("sop_uid",), tag_columns.IMAGE, _IMAGE_FILE),
         _CONVERSION_RECORD,
+        _CONVERSION_RETRY,
     )
 }
 """The columns of each table by the table's name."""
