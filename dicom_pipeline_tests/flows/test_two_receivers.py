@@ -16,7 +16,7 @@ from receiver.statuses import Status
 ROUNDS = 30
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.service)])
 def fresh_catalog(request):
     """Makes the URL of an empty catalog, as often as it is asked."""
     with ExitStack() as stack:
