@@ -4,6 +4,7 @@
     - `TransientError`: try again later: a sink is away, a database is locked
     - `PermanentError`: trying again changes nothing: a person must look
         - `RangeGoneError`: the log no longer holds the whole range
+        - `MessageRefusedError`: the event log will never take a message
         - `ConfigurationError`: a setting is wrong
 """
 
@@ -22,6 +23,10 @@ class PermanentError(PipelineError):
 
 class RangeGoneError(PermanentError):
     """The event log no longer (or not yet) holds all messages of an offset range."""
+
+
+class MessageRefusedError(PermanentError):
+    """The event log will never take a message as it is, such as one that is too large."""
 
 
 class ConfigurationError(PermanentError):

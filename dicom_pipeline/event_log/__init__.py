@@ -6,7 +6,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, Self
 
-from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.settings import Settings
 
@@ -49,6 +48,7 @@ class EventLog(Protocol):
 
         Raises:
             ConfigurationError: a topic does not exist.
+            MessageRefusedError: the log will never take one of them, such as one too large.
         """
 
     def topic_id(self, topic: str) -> str:
@@ -91,8 +91,13 @@ def open_event_log(settings: Settings) -> EventLog:
     from dicom_pipeline.event_log.sqlite import SqliteEventLog  # noqa: PLC0415 - only when chosen
 
     if settings.event_log_url:
-        raise ConfigurationError(
-            f"EVENT_LOG_URL={settings.event_log_url!r}: only the embedded event log is available; "
-            "leave the setting empty"
-        )
+        return _open_kafka(settings)
     return SqliteEventLog(settings.home / "events.db")
+
+
+def _open_kafka(settings: Settings) -> EventLog:
+    from dicom_pipeline.event_log.kafka import KafkaEventLog  # noqa: PLC0415 - only when chosen
+    from dicom_pipeline.event_log.kafka.url import KafkaUrl  # noqa: PLC0415
+
+    url = KafkaUrl.parse(settings.event_log_url)
+    return KafkaEventLog(url, settings.event_log_retention_hours)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from dicom_pipeline.event_log import EventLog
+from dicom_pipeline.event_log.kafka import KafkaEventLog
+from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.event_log.sqlite import SqliteEventLog
 
 
@@ -33,12 +35,30 @@ def sqlite_adapter(folder: Path) -> Adapter:
     return Adapter(open=partial(SqliteEventLog, path), delete_topic=delete_topic)
 
 
-ADAPTERS = {"sqlite": sqlite_adapter}
+def kafka_log(url):
+    return KafkaEventLog(KafkaUrl.parse(url), retention_hours=168)
 
 
-@pytest.fixture(params=ADAPTERS)
-def adapter(request, tmp_path):
-    return ADAPTERS[request.param](tmp_path)
+def kafka_adapter(kafka, url):
+    def delete_topic(topic: str) -> None:
+        kafka.delete_topics(KafkaUrl.parse(url).topic_prefix + topic)
+
+    return Adapter(open=partial(kafka_log, url), delete_topic=delete_topic)
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    return sqlite_adapter(tmp_path)
+
+
+@pytest.fixture
+def kafka_topics(kafka, kafka_url):
+    return kafka_adapter(kafka, kafka_url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka_topics", marks=pytest.mark.service)])
+def adapter(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

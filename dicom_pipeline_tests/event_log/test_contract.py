@@ -253,7 +253,7 @@ def test_commits_are_kept_per_group_and_partition(log):
     ids=["publish", "topic_id", "watermarks", "read", "timestamp", "commit", "committed", "trim"],
 )
 def test_an_unknown_topic_names_the_command_that_creates_it(log, call):
-    with pytest.raises(ConfigurationError, match=r"'nowhere' does not exist .*`dicom-pipeline mig"):
+    with pytest.raises(ConfigurationError, match=r"nowhere' does not exist .*`dicom-pipeline mig"):
         call(log)
 
 

@@ -122,6 +122,15 @@ class KafkaBroker:
         """A client that may do everything; its log is dropped."""
         return AdminClient({"bootstrap.servers": self.bootstrap, "logger": _QUIET})
 
+    def delete_topics(self, *topics):
+        """Delete them, by their full names, and wait until they are gone."""
+        admin = self.admin()
+        for deleted in admin.delete_topics(list(topics)).values():
+            deleted.result(_STOP_SECONDS)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while set(topics) & admin.list_topics(timeout=_STOP_SECONDS).topics.keys():
+            assert time.monotonic() < deadline, "Kafka does not delete topics"
+
     def start(self):
         """Start it, with the data it had, and wait until it serves."""
         assert not self.running()

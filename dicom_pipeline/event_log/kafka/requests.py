@@ -1,0 +1,147 @@
+"""Questions to the cluster: each is bounded in time and raises the errors of our own."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    OffsetSpec,
+    TopicDescription,
+)
+
+from dicom_pipeline.event_log import Watermarks
+from dicom_pipeline.event_log.bounds import unknown_topic
+from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, is_unknown_topic
+from dicom_pipeline.event_log.kafka.url import KafkaUrl
+
+T = TypeVar("T")
+
+_LOOK_SECONDS: Final = 0.2
+"""While an answer is awaited, librdkafka's callbacks are served so often."""
+
+
+class Requests:
+    """One admin client. Threads may share it. Topics are named as the cluster has them."""
+
+    def __init__(self, url: KafkaUrl, failures: Failures) -> None:
+        self._failures = failures
+        self._seconds = url.timeout_seconds
+        settings: dict[str, Any] = {
+            **url.client(),
+            "logger": ClientLog(),
+            "error_cb": failures.note,
+        }
+        self.admin = AdminClient(settings)
+
+    def answer(self, future: "Future[T]", what: str, topic: str = "") -> T:
+        """Wait for an answer, at most the URL's ``timeout_seconds``.
+
+        Raises:
+            ConfigurationError: ``topic`` does not exist; the login or a right is missing.
+            TransientError: the brokers are away, or electing a leader.
+        """
+        deadline = monotonic() + self._seconds
+        while True:
+            try:
+                return future.result(_LOOK_SECONDS)
+            except NotYet:
+                self.admin.poll(0)
+                self._failures.raise_if_hopeless()
+                if monotonic() > deadline:
+                    raise self._failures.away(what) from None
+            except KafkaException as error:
+                cause = error.args[0]
+                self.admin.poll(0)
+                self._failures.raise_if_hopeless()
+                if topic and is_unknown_topic(cause):
+                    raise unknown_topic(topic) from None
+                raise self._failures.explained(cause, what) from None
+
+    def describe(self, topic: str) -> TopicDescription:
+        """The topic's id and partitions."""
+        asked = self.admin.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
+        described: TopicDescription = self.answer(asked[topic], f"describing topic {topic}", topic)
+        return described
+
+    def existing(self, topics: Iterable[str]) -> set[str]:
+        """Those of the topics that exist."""
+        wanted = list(topics)
+        asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self._seconds)
+        return {topic for topic in wanted if self._exists(asked[topic], topic)}
+
+    def _exists(self, future: "Future[TopicDescription]", topic: str) -> bool:
+        try:
+            future.result(self._seconds)
+        except NotYet:
+            pass
+        except KafkaException as error:
+            if is_unknown_topic(error.args[0]):
+                return False
+        self.answer(future, f"describing topic {topic}")
+        return True
+
+    def watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, Watermarks]:
+        """Low and high watermark of these partitions."""
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        asked = [
+            self.admin.list_offsets(dict.fromkeys(wanted, spec), request_timeout=self._seconds)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        ]
+        what = f"watermarks of {topic}"
+        low, high = (
+            {
+                each.partition: self.answer(future, what, topic).offset
+                for each, future in one.items()
+            }
+            for one in asked
+        )
+        return {
+            # Read second, so that it is not below the first.
+            partition: Watermarks(low[partition], max(low[partition], high[partition]))
+            for partition in sorted(low)
+        }
+
+    def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set the group's offsets of partitions."""
+        request = ConsumerGroupTopicPartitions(
+            group, [TopicPartition(topic, *each) for each in offsets.items()]
+        )
+        asked = self.admin.alter_consumer_group_offsets([request], request_timeout=self._seconds)
+        what = f"committing offsets of group {group}"
+        self._require_partitions(self.answer(asked[group], what, topic), what)
+
+    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The group's offsets, of the partitions that have one."""
+        request = ConsumerGroupTopicPartitions(
+            group, [TopicPartition(topic, partition) for partition in partitions]
+        )
+        asked = self.admin.list_consumer_group_offsets([request], request_timeout=self._seconds)
+        what = f"committed offsets of group {group}"
+        answer = self.answer(asked[group], what, topic)
+        self._require_partitions(answer, what)
+        return {each.partition: each.offset for each in answer.topic_partitions if each.offset >= 0}
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> int:
+        """Delete records below the offset; returns the new low watermark."""
+        asked = self.admin.delete_records(
+            [TopicPartition(topic, partition, offset)], request_timeout=self._seconds
+        )
+        (future,) = asked.values()
+        deleted = self.answer(future, f"deleting records of {topic}:{partition}", topic)
+        return int(deleted.low_watermark)
+
+    def _require_partitions(self, answer: Any, what: str) -> None:  # noqa: ANN401 - untyped in the library
+        for each in answer.topic_partitions:
+            if each.error is not None:
+                if is_unknown_topic(each.error):
+                    raise unknown_topic(each.topic)
+                raise self._failures.explained(each.error, what)
