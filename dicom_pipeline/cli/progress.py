@@ -4,23 +4,26 @@ import sqlite3
 from contextlib import closing
 
 from dicom_pipeline.catalog import Catalog, open_catalog
-from dicom_pipeline.event_log import EventLog, open_event_log
+from dicom_pipeline.event_log import EventLog, Watermarks, open_event_log
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import STAGES, Stage
+from dicom_pipeline.storage import INCOMING
 
+RECEIPTS = "receipts"
 OUTBOX = "outbox"
 
 
 def messages_left(settings: Settings) -> dict[str, int]:
-    """Events in the outbox, and messages that each stage has not processed.
+    """Unfinished receipts, events in the outbox, and what each stage has not processed.
 
     A stage's sensor commits the offset below which everything is finished or abandoned; abandoned
-    messages are added. The order matters: each stage is asked after those that feed its queue.
+    messages are added. The order matters: each is asked after those that feed it. Outboxes of
+    receivers in other homes cannot be seen from here.
 
     Raises:
         TransientError: a system is away.
     """
-    left = {OUTBOX: outbox_depth(settings)}
+    left = {RECEIPTS: unfinished_receipts(settings), OUTBOX: outbox_depth(settings)}
     with open_event_log(settings) as log, open_catalog(settings) as catalog:
         for stage in STAGES:
             left[stage.name] = _stage_left(stage, log, catalog)
@@ -30,10 +33,22 @@ def messages_left(settings: Settings) -> dict[str, int]:
 def _stage_left(stage: Stage, log: EventLog, catalog: Catalog) -> int:
     committed = log.committed(stage.consumer_group, stage.queue)
     waiting = sum(
-        high - max(low, committed.get(partition, low))
-        for partition, (low, high) in log.watermarks(stage.queue).items()
+        marks.high - _passed(marks, committed.get(partition))
+        for partition, marks in log.watermarks(stage.queue).items()
     )
     return waiting + sum(len(one.offsets) for one in catalog.abandoned(stage.queue))
+
+
+def _passed(marks: Watermarks, committed: int | None) -> int:
+    """The offset below which everything is done."""
+    if committed is None or committed > marks.high:  # an offset of the topic that was here before
+        return marks.low
+    return max(marks.low, committed)
+
+
+def unfinished_receipts(settings: Settings) -> int:
+    """Objects of all receivers of the storage that are being received or have no event yet."""
+    return sum(1 for _ in (settings.storage / INCOMING).glob("*/*.dcm"))
 
 
 def outbox_depth(settings: Settings) -> int:

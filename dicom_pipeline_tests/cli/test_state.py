@@ -39,11 +39,25 @@ def commit_all(flow) -> None:
 def test_what_was_received_is_left_until_each_stage_has_processed_it(flow, ct):
     flow.receive_file(ct)
     left = messages_left(flow.settings)
-    assert left == {"outbox": 0, **{stage.name: 1 for stage in STAGES}}
+    assert left == {"receipts": 0, "outbox": 0, **{stage.name: 1 for stage in STAGES}}
     flow.run_all()
     assert all(messages_left(flow.settings)[stage.name] for stage in STAGES)
     commit_all(flow)
     assert not any(messages_left(flow.settings).values())
+
+
+def test_an_object_without_an_event_is_left_whichever_receiver_took_it(flow):
+    incoming = flow.settings.storage / "incoming" / "another-node"
+    incoming.mkdir()
+    (incoming / "trace.dcm").touch()
+    assert messages_left(flow.settings)["receipts"] == 1
+
+
+def test_a_committed_offset_of_a_topic_that_was_there_before_hides_nothing(flow, ct):
+    flow.receive_file(ct)
+    for stage in STAGES:
+        flow.log.commit(stage.consumer_group, stage.queue, 0, 1000)
+    assert all(messages_left(flow.settings)[stage.name] == 1 for stage in STAGES)
 
 
 def test_the_status_counts_what_no_sensor_has_planned_as_lag(flow, ct):
