@@ -43,11 +43,20 @@ class Warehouse(Protocol):
 
 
 def open_warehouse(settings: Settings) -> Warehouse:
-    """The warehouse that ``WAREHOUSE_URL`` chooses; the embedded one when it is empty."""
+    """The warehouse that ``WAREHOUSE_URL`` chooses; the embedded one when it is empty.
+
+    Raises:
+        ConfigurationError: the URL is not one of a warehouse; the message does not quote it.
+    """
     from dicom_pipeline.warehouse.sqlite import SqliteWarehouse  # noqa: PLC0415 - when chosen
 
-    if settings.warehouse_url:
-        raise ConfigurationError(
-            "WAREHOUSE_URL: only the embedded warehouse is available; leave the setting empty"
-        )
-    return SqliteWarehouse(settings.home / "warehouse.db")
+    if not settings.warehouse_url:
+        return SqliteWarehouse(settings.home / "warehouse.db")
+    if settings.warehouse_url.startswith("doris:"):
+        from dicom_pipeline.warehouse.doris.adapter import DorisWarehouse  # noqa: PLC0415
+
+        return DorisWarehouse(settings.warehouse_url)
+    raise ConfigurationError(
+        "WAREHOUSE_URL: leave it empty for the embedded warehouse, or write "
+        "doris://user:password@host:9030/database"
+    )

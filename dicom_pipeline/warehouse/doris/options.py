@@ -1,0 +1,162 @@
+"""What ``WAREHOUSE_URL`` says: ``doris://user:password@fe1:9030,fe2:9030/database?option=value``."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from dicom_pipeline.errors import ConfigurationError
+
+SCHEME: Final = "doris"
+
+_SETTING: Final = "WAREHOUSE_URL"
+_DATABASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?")
+_MOST_DAYS: Final = 500
+"""``max_dynamic_partition_num`` of a frontend: one partition a day."""
+
+
+@dataclass(frozen=True, order=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class DorisOptions:
+    """One warehouse in Doris. Its text never shows the password."""
+
+    frontends: tuple[Address, ...]
+    """Addresses of the frontends' MySQL protocol, in the order in which they are tried."""
+    user: str
+    password: str = field(repr=False)
+    database: str
+    http_port: int = 8030
+    https: bool = False
+    mysql_tls: bool = False
+    tls_ca: Path | None = None
+    trusted_hosts: frozenset[str] = frozenset()
+    connect_seconds: float = 10
+    query_seconds: float = 300
+    load_seconds: float = 600
+    batch_bytes: int = 64 << 20
+    json_bytes: int = 1 << 20
+    replicas: int = 3
+    buckets: int = 10
+    retention_days: int | None = None
+
+    def __str__(self) -> str:
+        return f"warehouse {SCHEME}://{','.join(map(str, self.frontends))}/{self.database}"
+
+
+def parse_options(url: str) -> DorisOptions:
+    """The options in a URL.
+
+    Raises:
+        ConfigurationError: it is malformed. The message never holds the URL's password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != SCHEME:
+        raise _wrong(f"the scheme is {parts.scheme!r}, not {SCHEME!r}")
+    userinfo, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    database = unquote(parts.path.removeprefix("/"))
+    if not user:
+        raise _wrong("it names no user")
+    if not _DATABASE.fullmatch(database):
+        raise _wrong("its path is no name of a database (letters, digits, underscores)")
+    return DorisOptions(
+        frontends=tuple(_address(host) for host in hosts.split(",")),
+        user=unquote(user),
+        password=unquote(password),
+        database=database,
+        **_options(parts.query),  # type: ignore[arg-type]
+    )
+
+
+def _address(text: str) -> Address:
+    match = _HOST.fullmatch(text)
+    if not match:
+        raise _wrong(f"{text!r} is no host:port of a frontend")
+    return Address(match["v6"] or match["name"], int(match["port"] or 9030))
+
+
+def _options(query: str) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            raise _wrong(f"it has no option {name!r}; there are {', '.join(OPTIONS)}")
+        convert = OPTIONS[name]
+        try:
+            options[name] = convert(value)
+        except ValueError as error:
+            raise _wrong(f"option {name}: {error}") from None
+    return options
+
+
+def _wrong(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{_SETTING}: {what}. "
+        f"Write {SCHEME}://user:password@host:9030,host:9030/database?option=value"
+    )
+
+
+def _flag(value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise ValueError("say true or false")
+    return value == "true"
+
+
+def _within(low: int, high: int) -> Callable[[str], int]:
+    def number(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+            raise ValueError(f"say a whole number from {low} to {high}")
+        return int(value)
+
+    return number
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 86400:  # noqa: PLR2004 - a day
+        raise ValueError("say a number of seconds, more than 0 and less than a day")
+    return seconds
+
+
+def _file(value: str) -> Path:
+    if not Path(value).is_file():
+        raise ValueError(f"there is no file {value}")
+    return Path(value)
+
+
+def _hosts(value: str) -> frozenset[str]:
+    return frozenset(filter(None, value.split(",")))
+
+
+OPTIONS: Final[Mapping[str, Callable[[str], object]]] = {
+    "http_port": _within(1, 65535),
+    "https": _flag,
+    "mysql_tls": _flag,
+    "tls_ca": _file,
+    "trusted_hosts": _hosts,
+    "connect_seconds": _seconds,
+    "query_seconds": _seconds,
+    "load_seconds": _seconds,
+    "batch_bytes": _within(1 << 16, 1 << 30),
+    "json_bytes": _within(1 << 10, 1 << 30),
+    "replicas": _within(1, 16),
+    "buckets": _within(1, 256),
+    "retention_days": _within(1, _MOST_DAYS),
+}
+"""Each option of the URL (``docs/doris.md`` explains them), and how its text is read."""
