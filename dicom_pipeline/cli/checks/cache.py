@@ -1,14 +1,32 @@
-"""The cache."""
+"""The cache. Nothing depends on it, so none of its problems is a failure but a wrong setting."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from dicom_pipeline.cli.checks.check import Check, ok
+from dicom_pipeline.cache import health
+from dicom_pipeline.cache.options import parse_cache_url
+from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.settings import Settings
 
 SYSTEM: Final = "cache"
 
 
-def check_cache(_settings: Settings) -> Iterator[Check]:
+def check_cache(settings: Settings) -> Iterator[Check]:
     """The cache that the settings choose."""
-    yield ok(SYSTEM, "reachable", "in process: each process has its own")
+    try:
+        options = parse_cache_url(settings.cache_url)
+    except ConfigurationError as error:
+        yield failure(SYSTEM, "configuration", str(error), "correct CACHE_URL")
+        return
+    if options.address is None:
+        yield ok(SYSTEM, "reachable", "in process: each process has its own")
+        return
+    found = health.check_cache(settings)
+    if found.problem:
+        yield warning(SYSTEM, "usable", f"{found.where}: {found.problem}", found.remedy)
+    else:
+        yield ok(SYSTEM, "reachable", f"{found.where}, answers in {found.latency_ms:.1f} ms")
+        yield ok(SYSTEM, "rights", "read and write")
+    if found.version:
+        yield ok(SYSTEM, "version", f"Redis {found.version}")

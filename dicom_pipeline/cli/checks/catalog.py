@@ -1,20 +1,29 @@
-"""The catalog."""
+"""The catalog: a SQLite file, or a database in MySQL."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from dicom_pipeline.cli.checks.check import Check, Verdict, ok, warning
+from dicom_pipeline.catalog import catalog_drift, open_catalog
+from dicom_pipeline.cli.checks.check import Check, Verdict, failure, ok, warning
 from dicom_pipeline.cli.checks.embedded import check_file, not_created, opened
-from dicom_pipeline.cli.checks.schemas import migration_check
+from dicom_pipeline.cli.checks.mysql import check_server
+from dicom_pipeline.cli.checks.reach import Address, reachable
+from dicom_pipeline.cli.checks.schemas import drift_check, migration_check
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.schema_state import Query
 from dicom_pipeline.settings import Settings
 
 SYSTEM: Final = "catalog"
 
+_PORT: Final = 3306
+
 
 def check_catalog(settings: Settings) -> Iterator[Check]:
     """The catalog that the settings choose."""
-    yield from _embedded(settings)
+    if settings.catalog_url:
+        yield from _server(settings)
+    else:
+        yield from _embedded(settings)
 
 
 def _embedded(settings: Settings) -> Iterator[Check]:
@@ -24,10 +33,34 @@ def _embedded(settings: Settings) -> Iterator[Check]:
         return
     yield from check_file(SYSTEM, path)
     with opened(path) as file:
-        schema = migration_check(SYSTEM, file.query, "", SYSTEM)
-        yield schema
-        if schema.verdict is Verdict.OK:
-            yield _abandoned(file.query)
+        yield from _schema(settings, file.query)
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    from sqlalchemy import make_url  # noqa: PLC0415 - heavy, and only for servers
+
+    try:
+        catalog = open_catalog(settings)
+    except ConfigurationError as error:
+        yield failure(SYSTEM, "configuration", str(error), "correct CATALOG_URL")
+        return
+    url = make_url(settings.catalog_url)
+    with catalog:
+        if url.host:
+            reached = next(reachable(SYSTEM, [Address(url.host, url.port or _PORT)], "CATALOG_URL"))
+            yield reached
+            if reached.verdict is Verdict.FAIL:
+                return
+            yield from check_server(SYSTEM, catalog.query)
+        yield from _schema(settings, catalog.query)
+
+
+def _schema(settings: Settings, query: Query) -> Iterator[Check]:
+    schema = migration_check(SYSTEM, query, settings.catalog_url, SYSTEM)
+    yield schema
+    if schema.verdict is Verdict.OK:
+        yield drift_check(SYSTEM, catalog_drift(settings))
+        yield _abandoned(query)
 
 
 def _abandoned(query: Query) -> Check:
