@@ -28,6 +28,10 @@ ATTEMPTS: Final = (PHASES - 1) // 2
 """Attempts at one receipt: each has two phases, see `phase_of`."""
 
 
+EVENT_BYTES_MAX: Final = 1 << 20
+"""A longer message is no event of a receiver's, which has a few KB: a stage would publish it again,
+and no event log has to take such messages."""
+
 BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a BIGINT column holds."""
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -147,7 +151,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """Stable: ``unreadable_event`` or ``file_missing``."""
     reason: str
     value: bytes
-    """The message as it was (base64 in the JSON)."""
+    """The message as it was (base64 in the JSON), of a longer one the first `EVENT_BYTES_MAX`."""
     trace_id: str | None = None
     schema: int = SCHEMA
 
@@ -170,9 +174,13 @@ def decode_event(value: bytes) -> Event:
     """The event in ``value``.
 
     Raises:
-        UnreadableEventError: the JSON is broken, a field is missing or of another type, or the
-            schema number is unknown.
+        UnreadableEventError: the JSON is broken, a field is missing or of another type, the
+            schema number is unknown, or the message is longer than `EVENT_BYTES_MAX`.
     """
+    if len(value) > EVENT_BYTES_MAX:
+        raise UnreadableEventError(
+            f"not an event: {len(value)} bytes, of which {EVENT_BYTES_MAX} are kept here"
+        )
     try:
         event = _event_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

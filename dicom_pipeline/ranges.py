@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from dicom_pipeline.event_log import EventLog, Message, Record
 from dicom_pipeline.messages import (
     DEAD_LETTER_QUEUE,
+    EVENT_BYTES_MAX,
     DeadLetter,
     Event,
     OffsetRange,
@@ -23,6 +23,9 @@ from dicom_pipeline.messages import (
 
 BATCH: Final = 500
 """Messages that are decoded and handled at a time, unless the stage asks for another number."""
+
+BATCH_BYTES: Final = 16 << 20
+"""Their bytes: more than so many events have, but not foreign messages."""
 
 UNREADABLE_EVENT: Final = "unreadable_event"
 """Dead-letter code: the message is not an event of a known schema."""
@@ -102,8 +105,15 @@ def process_range(
 
 
 def _batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    remaining = iter(records)
-    while batch := list(islice(remaining, size)):
+    batch: list[Record] = []
+    held = 0
+    for record in records:
+        batch.append(record)
+        held += len(record.value)
+        if len(batch) == size or held >= BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
 
 
@@ -120,7 +130,7 @@ def _decode(records: Sequence[Record]) -> tuple[list[Received], list[DeadLetter]
                     offset=record.offset,
                     code=UNREADABLE_EVENT,
                     reason=str(error),
-                    value=record.value,
+                    value=record.value[:EVENT_BYTES_MAX],
                 )
             )
         else:

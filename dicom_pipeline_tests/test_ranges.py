@@ -77,6 +77,28 @@ def test_a_message_that_is_no_event_is_set_aside_as_it_was(log):
     assert report.dead_letters == {"unreadable_event": 1}
 
 
+def test_a_long_message_is_set_aside_with_its_beginning_however_good_it_is(log):
+    stage = Stage()
+    long = encode(an_event(findings=("x" * (2 << 20),)))
+    report = process_range(log, publish(log, *sized(1), long, *sized(3)), stage)
+    assert stage.batches == [[0, 2]]
+    (letter,) = dead_letters(log)
+    assert letter.value == long[: 1 << 20]
+    assert str(len(long)) in letter.reason
+    assert report.dead_letters == {"unreadable_event": 1}
+
+
+def test_long_messages_are_taken_few_at_a_time(log, monkeypatch):
+    monkeypatch.setattr("dicom_pipeline.ranges.BATCH_BYTES", 3000)
+    stage = Stage()
+    process_range(log, publish(log, *sized(*[1] * 8)), stage)
+    assert [len(batch) for batch in stage.batches[:-1]] == [len(stage.batches[0])] * (
+        len(stage.batches) - 1
+    )
+    assert 1 <= len(stage.batches[0]) < 8
+    assert sum(map(len, stage.batches)) == 8
+
+
 def test_what_the_stage_calls_dead_is_set_aside_and_not_counted_as_processed(log):
     report = process_range(log, publish(log, *sized(1, 0, 3)), Stage())
     (letter,) = dead_letters(log)
