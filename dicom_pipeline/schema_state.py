@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dicom_pipeline.migrations import load_migrations, pending
+from dicom_pipeline.migrations import load_migrations, pending, sql_folder
 
 Query = Callable[[str], list[dict[str, object]]]
 
@@ -21,6 +21,9 @@ def missing_migrations(query: Query, url: str, purpose: str) -> list[str]:
         TransientError: the database is away, or was never migrated.
     """
     dialect = url.partition(":")[0].partition("+")[0] or "sqlite"
+    # A system that serves one purpose only has no folder for it.
+    shared = sql_folder().joinpath(dialect, purpose).is_dir()
+    schema = (dialect, purpose) if shared else (dialect,)
     rows = query("SELECT number, checksum FROM schema_migration")
     applied = {int(str(row["number"])): str(row["checksum"]) for row in rows}
-    return [one.name for one in pending(load_migrations(dialect, purpose), applied)]
+    return [one.name for one in pending(load_migrations(*schema), applied)]
