@@ -1,6 +1,7 @@
 """pynetdicom's socket of an association, without its ``select``."""
 
 import select
+from typing import Final
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -17,14 +18,25 @@ def connection_of(association: Association) -> Connection | None:
     return connection
 
 
+_AWAITING_LOCAL_RESPONSE: Final = "Sta3"
+"""The association was requested, and it is for us to answer (PS3.8 table 9-2)."""
+
+
 class PolledSocket(AssociationSocket):
     """Waits by ``poll``: ``select`` refuses descriptors above 1023, which ours are."""
 
     @property
     def ready(self) -> bool:
-        """Whether something can be read, be it the end."""
+        """Whether something is to be read now, be it the end.
+
+        Not while an event waits or the request is being decided: what comes too early waits for
+        the answer. pynetdicom would abort, and then fail at the acceptance that its other thread
+        has on the way.
+        """
         connection = self.socket
-        if connection is None:
+        if connection is None or not self.event_queue.empty():
+            return False
+        if self.assoc.dul.state_machine.current_state == _AWAITING_LOCAL_RESPONSE:
             return False
         assert isinstance(connection, Connection)
         poll = select.poll()

@@ -42,6 +42,8 @@ _SILENT: Final = 0.03
 _OBJECTS: Final = 50
 """The good sender makes a new association after so many."""
 _PAUSE_SECONDS: Final = 0.005
+_LINES_TOLD: Final = 20
+"""A traceback's lines follow the one that tells it."""
 _BAD_LINES: Final = ("Traceback", "CRITICAL", "internal error", "association failed", "given up")
 
 
@@ -180,8 +182,9 @@ class NetworkFuzzer:
 
     def _check_log(self) -> None:
         lines = (self._server.folder / "log.txt").read_text(errors="replace").splitlines()
-        bad = [line for line in lines if any(each in line for each in _BAD_LINES)]
-        self.findings += [f"log: {line}" for line in bad[:5]]
+        bad = [at for at, line in enumerate(lines) if any(each in line for each in _BAD_LINES)]
+        for at in bad[:5]:
+            self.findings.append("\n".join(("log:", *lines[at : at + _LINES_TOLD])))
 
 
 def _pdu(connection: socket.socket) -> bytes:

@@ -1,6 +1,7 @@
 """Senders that stop, trickle, idle or bring too much: they end, and nobody else is disturbed."""
 
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -10,7 +11,12 @@ import pytest
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import encode_dataset, make_dataset
 from dicom_pipeline_tests.receiver.running import process, published
-from dicom_pipeline_tests.receiver.sender import Sender, store_request
+from dicom_pipeline_tests.receiver.sender import (
+    A_ASSOCIATE_AC,
+    Sender,
+    association_request,
+    store_request,
+)
 from receiver.statuses import Status
 
 pytestmark = pytest.mark.service
@@ -141,6 +147,19 @@ def test_one_who_brings_too_much_is_ended_after_what_it_may_bring(receiver, size
         with suppress(ConnectionError):  # pynetdicom's loop answers before it aborts
             assert bad.store(*an_object(size)) == Status.OUT_OF_RESOURCES.code
         ended_within(bad, 0, NETWORK_TIMEOUT)
+    require_all_free(receiver)
+
+
+def test_what_comes_before_the_answer_to_the_request_waits_for_it(receiver):
+    garbage = b"\x49\0" + bytes(4)
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", receiver.port), 20) as connection:
+            connection.sendall(association_request("DICOM_PIPELINE", "HASTY") + garbage)
+            answer = b""
+            with suppress(ConnectionError):
+                while chunk := connection.recv(4096):
+                    answer += chunk
+        assert answer[:1] == bytes((A_ASSOCIATE_AC,))
     require_all_free(receiver)
 
 
