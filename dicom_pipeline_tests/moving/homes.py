@@ -78,7 +78,11 @@ def fill_tables(home: Home, objects: int = 40) -> None:
             row_of(
                 table,
                 **{
-                    **{name: f"{name}-{number:03}" for name in columns.key},
+                    **{
+                        column.name: number if column.type is int else f"{column.name}-{number:03}"
+                        for column in columns.columns
+                        if column.name in columns.key
+                    },
                     "trace_id": f"trace-{number:03}",
                     "row_version": number,
                 },

@@ -11,7 +11,7 @@ from dicom_pipeline.schema_state import Query
 
 RUN: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 """What the stages need on the database."""
-MIGRATE: Final = frozenset({"CREATE", "ALTER", "INDEX", "CREATE VIEW"})
+MIGRATE: Final = frozenset({"CREATE", "ALTER", "INDEX", "DROP", "CREATE VIEW"})
 """What `migrate` needs as well."""
 
 _NEEDED: Final = {"MariaDB": (10, 11), "MySQL": (8, 0)}
