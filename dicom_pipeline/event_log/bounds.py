@@ -19,6 +19,10 @@ _WHAT_IS_LEFT: Final = (
 )
 
 
+class UnknownTopicError(ConfigurationError):
+    """A topic was never created, or was deleted."""
+
+
 def planning_id(topic_id: str, generation: str) -> str:
     """The topic id in the ranges that a ledger of this generation plans."""
     return f"{topic_id}{_GENERATION}{generation}" if generation else topic_id
@@ -63,8 +67,8 @@ def require_range(
         )
 
 
-def unknown_topic(topic: str) -> ConfigurationError:
+def unknown_topic(topic: str) -> UnknownTopicError:
     """The error for a topic that was never created."""
-    return ConfigurationError(
+    return UnknownTopicError(
         f"topic {topic!r} does not exist in the event log: create it with `dicom-pipeline migrate`"
     )

@@ -5,7 +5,7 @@ from typing import Self
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.event_log import Message, Record, Watermarks
-from dicom_pipeline.event_log.bounds import is_of_topic, require_range
+from dicom_pipeline.event_log.bounds import UnknownTopicError, is_of_topic, require_range
 from dicom_pipeline.event_log.kafka import topics as topics_
 from dicom_pipeline.event_log.kafka.failures import Failures
 from dicom_pipeline.event_log.kafka.publisher import Publisher
@@ -63,7 +63,7 @@ class KafkaEventLog:
             self._known.add(topic)
         try:
             self._publisher.publish(messages)
-        except ConfigurationError:
+        except UnknownTopicError:
             self._known -= wanted
             raise
 

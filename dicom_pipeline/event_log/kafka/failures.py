@@ -6,6 +6,7 @@ callback that tells why connections fail. `Failures` keeps the latter to explain
 
 import logging
 import threading
+from time import monotonic
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -18,6 +19,9 @@ from dicom_pipeline.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+_DOWN_SECONDS: Final = 3.0
+"""A broker that is only restarted takes longer: no call waits for it when all are down."""
 
 _REFUSED: Final = frozenset(
     {
@@ -50,13 +54,23 @@ class Failures:
         self._lock = threading.Lock()
         self._login = ""
         self._last = ""
+        self.all_down = False
+        """Whether no broker can be connected to, as far as is known."""
 
     def note(self, error: KafkaError) -> None:
         """Librdkafka's ``error_cb``."""
         with self._lock:
             if _is_hopeless(error):
                 self._login = error.str()
-            self._last = error.str()
+            if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+                self.all_down = True
+            else:
+                self._last = error.str()
+
+    def forget(self) -> None:
+        """A broker has answered: what was said before explains nothing any more."""
+        with self._lock:
+            self._last, self.all_down = "", False
 
     def raise_if_hopeless(self) -> None:
         """Waiting for an answer is of no use when nobody can log in.
@@ -76,7 +90,6 @@ class Failures:
         """The error for brokers that do not answer."""
         with self._lock:
             reasons = dict.fromkeys(filter(None, (detail, self._last)))
-            self._last = ""
         return TransientError(
             f"Kafka is away: {what}: {'; '.join(reasons)}: tried again by itself; check that the "
             "brokers run, and EVENT_LOG_URL"
@@ -93,6 +106,30 @@ class Failures:
         if remedy := _REMEDIES.get(code):
             return ConfigurationError(f"Kafka: {what}: {error.str()}: {remedy}")
         return self.away(what, error.str())
+
+
+class Patience:
+    """How long to wait for brokers: not as long when none of them can be connected to."""
+
+    def __init__(self, failures: Failures, seconds: float) -> None:
+        self._failures = failures
+        self._seconds = seconds
+        self._started = monotonic()
+
+    def answered(self) -> None:
+        """A broker has answered: wait for the next answer from now on."""
+        self._failures.forget()
+        self._started = monotonic()
+
+    def is_over(self) -> bool:
+        """Whether to give up.
+
+        Raises:
+            ConfigurationError: waiting is of no use, see `Failures.raise_if_hopeless`.
+        """
+        self._failures.raise_if_hopeless()
+        seconds = min(self._seconds, _DOWN_SECONDS) if self._failures.all_down else self._seconds
+        return monotonic() - self._started > seconds
 
 
 def _is_hopeless(error: KafkaError) -> bool:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from time import monotonic
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -11,7 +10,7 @@ from confluent_kafka import Message as Delivered
 from dicom_pipeline.errors import MessageRefusedError
 from dicom_pipeline.event_log import Message
 from dicom_pipeline.event_log.bounds import unknown_topic
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, is_unknown_topic
+from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience, is_unknown_topic
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 
 _LOOK_SECONDS: Final = 0.1
@@ -62,15 +61,16 @@ class Publisher:
         """
         for message in messages:
             self._require_size(message)
-        deadline = monotonic() + self._url.publish_seconds
+        patience = Patience(self._failures, self._url.publish_seconds)
         producer, batch = self._current(), _Batch()
         try:
             for message in messages:
-                self._send(producer, message, batch, deadline)
+                self._send(producer, message, batch, patience)
             while batch.waiting:
                 producer.poll(_LOOK_SECONDS)
-                self._look(batch, deadline)
-            self._look(batch, deadline)
+                self._look(batch, patience)
+            self._look(batch, patience)
+            patience.answered()
         except BaseException:
             self._discard(producer)
             raise
@@ -84,7 +84,9 @@ class Publisher:
                 "max.message.bytes of the topic"
             )
 
-    def _send(self, producer: Producer, message: Message, batch: _Batch, deadline: float) -> None:
+    def _send(
+        self, producer: Producer, message: Message, batch: _Batch, patience: Patience
+    ) -> None:
         while True:
             batch.sent()
             try:
@@ -97,19 +99,18 @@ class Publisher:
             except BufferError:  # its queue is full
                 batch.waiting -= 1
                 producer.poll(_LOOK_SECONDS)
-                self._look(batch, deadline)
+                self._look(batch, patience)
             except KafkaException as error:
                 batch.waiting -= 1
                 raise self._explained(error.args[0], message.topic) from None
             else:
                 return
 
-    def _look(self, batch: _Batch, deadline: float) -> None:
+    def _look(self, batch: _Batch, patience: Patience) -> None:
         """Raise as soon as the call has failed."""
         if batch.error is not None:
             raise self._explained(batch.error, batch.topic)
-        self._failures.raise_if_hopeless()
-        if batch.waiting and monotonic() > deadline:
+        if batch.waiting and patience.is_over():
             raise self._failures.away("publishing")
 
     def _explained(self, error: KafkaError, topic: str) -> Exception:

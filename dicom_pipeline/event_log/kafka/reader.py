@@ -6,7 +6,6 @@ A consumer costs connections and threads, so those that are not in use are kept 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Final
 
 import msgspec
@@ -19,7 +18,7 @@ from confluent_kafka import (
 )
 
 from dicom_pipeline.event_log import Record
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures
+from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import OffsetRange
 
@@ -49,6 +48,9 @@ class Readers:
             # Nobody's open transaction stops a queue.
             "isolation.level": "read_uncommitted",
             "queued.max.messages.kbytes": _BUFFER_KILOBYTES,
+            # At the end of the log the next range would wait for the last one's fetch.
+            "fetch.wait.max.ms": 10,
+            "fetch.error.backoff.ms": 50,
             "logger": ClientLog(),
             "error_cb": failures.note,
             **url.client(),
@@ -91,14 +93,13 @@ class Readers:
     ) -> Iterator[Message]:
         """Messages from the range's start on, to its end or the first one behind it."""
         position = offsets.start
-        deadline = monotonic() + self._seconds
+        patience = Patience(self._failures, self._seconds)
         while position < offsets.end:
             messages = consumer.consume(min(_CHUNK, offsets.end - position), _LOOK_SECONDS)
-            self._failures.raise_if_hopeless()
             for message in messages:
                 if (error := message.error()) is None:
                     position = _offset(message) + 1
-                    deadline = monotonic() + self._seconds
+                    patience.answered()
                     yield message
                 elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                     require(msgspec.structs.replace(offsets, start=position))
@@ -107,7 +108,7 @@ class Readers:
                     return
                 else:
                     require(msgspec.structs.replace(offsets, start=position))
-            if monotonic() > deadline:
+            if not messages and patience.is_over():
                 raise self._failures.away(f"reading {offsets} at {position}")
 
     @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from time import monotonic
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
@@ -19,8 +19,8 @@ from confluent_kafka.admin import (
 )
 
 from dicom_pipeline.event_log import Watermarks
-from dicom_pipeline.event_log.bounds import unknown_topic
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, is_unknown_topic
+from dicom_pipeline.event_log.bounds import UnknownTopicError, unknown_topic
+from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience, is_unknown_topic
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 
 T = TypeVar("T")
@@ -46,17 +46,17 @@ class Requests:
         """Wait for an answer, at most the URL's ``timeout_seconds``.
 
         Raises:
-            ConfigurationError: ``topic`` does not exist; the login or a right is missing.
+            UnknownTopicError: ``topic`` does not exist.
+            ConfigurationError: the login or a right is missing.
             TransientError: the brokers are away, or electing a leader.
         """
-        deadline = monotonic() + self._seconds
+        patience = Patience(self._failures, self._seconds)
         while True:
             try:
-                return future.result(_LOOK_SECONDS)
+                answer = future.result(_LOOK_SECONDS)
             except NotYet:
                 self.admin.poll(0)
-                self._failures.raise_if_hopeless()
-                if monotonic() > deadline:
+                if patience.is_over():
                     raise self._failures.away(what) from None
             except KafkaException as error:
                 cause = error.args[0]
@@ -65,6 +65,9 @@ class Requests:
                 if topic and is_unknown_topic(cause):
                     raise unknown_topic(topic) from None
                 raise self._failures.explained(cause, what) from None
+            else:
+                patience.answered()
+                return answer
 
     def describe(self, topic: str) -> TopicDescription:
         """The topic's id and partitions."""
@@ -76,18 +79,12 @@ class Requests:
         """Those of the topics that exist."""
         wanted = list(topics)
         asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self._seconds)
-        return {topic for topic in wanted if self._exists(asked[topic], topic)}
-
-    def _exists(self, future: "Future[TopicDescription]", topic: str) -> bool:
-        try:
-            future.result(self._seconds)
-        except NotYet:
-            pass
-        except KafkaException as error:
-            if is_unknown_topic(error.args[0]):
-                return False
-        self.answer(future, f"describing topic {topic}")
-        return True
+        existing = set()
+        for topic in wanted:
+            with suppress(UnknownTopicError):
+                self.answer(asked[topic], f"describing topic {topic}", topic)
+                existing.add(topic)
+        return existing
 
     def watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, Watermarks]:
         """Low and high watermark of these partitions."""

@@ -10,7 +10,8 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, ConfigResource, NewTopic, ResourceType
 
-from dicom_pipeline.errors import ConfigurationError, TransientError
+from dicom_pipeline.errors import TransientError
+from dicom_pipeline.event_log.bounds import UnknownTopicError
 from dicom_pipeline.event_log.kafka.requests import Requests
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 
@@ -87,7 +88,7 @@ def _await_leaders(requests: Requests, topics: Sequence[str], seconds: float) ->
         while True:
             try:
                 requests.watermarks(topic, range(len(requests.describe(topic).partitions)))
-            except (ConfigurationError, TransientError):
+            except (UnknownTopicError, TransientError):
                 if monotonic() > deadline:
                     raise
                 sleep(0.1)
