@@ -26,6 +26,8 @@ KINDS = (
     REFUSED_QUERY,
 )
 
+_GOES_WELL = object()
+
 
 class Faults:
     """Faults that are waiting."""
@@ -34,17 +36,19 @@ class Faults:
         self._waiting: dict[str, list[Any]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def add(self, kind: str, detail: Any = None, *, times: int = 1) -> None:
+    def add(self, kind: str, detail: Any = None, *, after: int = 0) -> None:
+        """Let one thing go wrong: at the next occasion, or when ``after`` of them went well."""
         assert kind in KINDS
         with self._lock:
-            self._waiting[kind] += [detail] * times
+            self._waiting[kind] += [*[_GOES_WELL] * after, detail]
 
     def take(self, kind: str) -> tuple[bool, Any]:
         """Whether this fault is due now, and its detail."""
         with self._lock:
             if not self._waiting[kind]:
                 return False, None
-            return True, self._waiting[kind].pop(0)
+            detail = self._waiting[kind].pop(0)
+            return (False, None) if detail is _GOES_WELL else (True, detail)
 
     def clear(self) -> None:
         with self._lock:

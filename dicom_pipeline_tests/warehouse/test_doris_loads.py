@@ -1,0 +1,371 @@
+"""Every answer to a load, and everything that breaks on the way: no row lost, none twice."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from dicom_pipeline.errors import ConfigurationError, PermanentError, TransientError
+from dicom_pipeline.warehouse import CONVERSION_RECORD, IMAGE, OBJECT_META, PATIENT
+from dicom_pipeline.warehouse.doris.adapter import DorisWarehouse
+from dicom_pipeline_tests.services.doris import DorisDouble, faults
+from dicom_pipeline_tests.services.doris.cluster import PASSWORD, USER
+from dicom_pipeline_tests.services.doris.labels import ABORTED, FINISHED, PRECOMMITTED, RUNNING
+from dicom_pipeline_tests.services.doris.loading import Loaded
+from dicom_pipeline_tests.warehouse.clusters import fresh_warehouse
+from dicom_pipeline_tests.warehouse.samples import row_of, trace
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with DorisDouble(frontends=2, backends=2) as double:
+        yield double
+
+
+@pytest.fixture
+def warehouse(cluster):
+    with fresh_warehouse(cluster) as warehouse:
+        cluster.asked.clear()
+        cluster.loads.clear()
+        yield warehouse
+    cluster.faults.clear()
+    for node in (*cluster.frontends, *cluster.backends):
+        if not node.alive:
+            node.start()
+
+
+def images(count=3, **more):
+    return [row_of(IMAGE, sop_uid=f"1.4.{n}", trace_id=trace(n), **more) for n in range(count)]
+
+
+def held(warehouse, table=IMAGE):
+    return warehouse.query(f"SELECT COUNT(*) AS n FROM {table}")[0]["n"]
+
+
+def labels(warehouse, cluster):
+    return list(cluster.labels(warehouse.options.database))
+
+
+# Labels
+
+
+def test_a_repeated_load_is_done_once(warehouse, cluster):
+    for _ in range(3):
+        assert warehouse.load(IMAGE, images(), "dicom_image:topic:0:0-2") == 3
+    assert [rows for _, rows in cluster.loads] == [3]
+
+
+def test_the_same_range_with_other_rows_is_loaded_under_another_label(warehouse, cluster):
+    warehouse.load(IMAGE, images(image_comments="before the repair"), "range")
+    warehouse.load(IMAGE, images(image_comments="after it"), "range")
+    assert len(cluster.loads) == 2
+    assert warehouse.query(f"SELECT DISTINCT image_comments AS c FROM {IMAGE}") == [
+        {"c": "after it"}
+    ]
+
+
+def test_a_label_is_readable_and_of_the_allowed_form_whatever_names_the_load(warehouse, cluster):
+    warehouse.load(IMAGE, images(), f"{IMAGE}:BXoQ=:0:10-19/3 影像 {'x' * 200}")
+    warehouse.load(OBJECT_META, [row_of(OBJECT_META)], "BXoQ:0:10-19")
+    first, second = labels(warehouse, cluster)
+    assert first.startswith("dicom_image:BXoQ_:0:10-19_3____xxx")
+    assert second.startswith("dicom_object_meta:BXoQ:0:10-19-")
+    assert all(re.fullmatch(r"[-_A-Za-z0-9:]{1,128}", label) for label in (first, second))
+
+
+def test_equal_rows_of_two_tables_or_ranges_do_not_share_a_label(warehouse, cluster):
+    row = row_of(PATIENT)
+    warehouse.load(PATIENT, [row], "a")
+    warehouse.load(PATIENT, [row], "b")
+    warehouse.load(IMAGE, images(1), "a")
+    assert len(set(labels(warehouse, cluster))) == 3
+
+
+def test_a_label_that_is_finished_counts_as_loaded(warehouse, cluster):
+    cluster.faults.add(faults.LOSE_ANSWER)
+    warehouse.load(IMAGE, images(), "range")
+    assert [rows for _, rows in cluster.loads] == [3]
+    assert held(warehouse) == 3
+
+
+@pytest.mark.parametrize("status", [RUNNING, PRECOMMITTED])
+def test_a_label_that_is_not_finished_is_waited_for(warehouse, cluster, status):
+    warehouse.load(IMAGE, images(), "range")
+    (label,) = labels(warehouse, cluster)
+    transaction = cluster.labels(warehouse.options.database)[label]
+    transaction.status = status
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            transaction.status = FINISHED
+
+    warehouse._loader = replace(warehouse._loader, sleep=sleep)
+    warehouse.load(IMAGE, images(), "range")
+    assert len(pauses) == 3
+    assert pauses == sorted(pauses)
+    assert len(cluster.loads) == 1
+
+
+def test_a_label_that_never_finishes_is_a_matter_for_later(cluster):
+    with fresh_warehouse(cluster, load_seconds=1) as warehouse:
+        warehouse.load(IMAGE, images(), "range")
+        (label,) = labels(warehouse, cluster)
+        cluster.labels(warehouse.options.database)[label].status = PRECOMMITTED
+        with pytest.raises(TransientError, match=r"its label is there.* PRECOMMITTED"):
+            warehouse.load(IMAGE, images(), "range")
+
+
+def test_a_label_of_an_aborted_load_is_used_again(warehouse, cluster):
+    warehouse.load(IMAGE, images(), "range")
+    (label,) = labels(warehouse, cluster)
+    cluster.labels(warehouse.options.database)[label].status = ABORTED
+    warehouse.load(IMAGE, images(), "range")
+    assert [loaded for loaded, _ in cluster.loads] == [label, label]
+
+
+# What breaks
+
+
+def test_a_load_whose_publication_timed_out_is_done(warehouse, cluster):
+    cluster.faults.add(faults.PUBLISH_TIMEOUT)
+    warehouse.load(IMAGE, images(), "range")
+    assert len(cluster.loads) == 1
+
+
+def test_a_backend_that_dies_in_the_middle_of_a_load_is_replaced_by_another(warehouse, cluster):
+    cluster.faults.add(faults.DIE_IN_BODY)
+    warehouse.load(IMAGE, images(200), "range")
+    assert sorted(one.alive for one in cluster.backends) == [False, True]
+    assert [rows for _, rows in cluster.loads] == [200]
+
+
+def test_a_load_whose_backend_died_is_waited_for_until_the_cluster_gives_it_up(warehouse, cluster):
+    cluster.faults.add(faults.DIE_IN_BODY, 0.05)
+    warehouse.load(IMAGE, images(), "range")
+    assert [rows for _, rows in cluster.loads] == [3]
+
+
+def test_a_connection_that_breaks_in_the_body_leaves_nothing_behind_and_is_tried_again(
+    warehouse, cluster
+):
+    cluster.faults.add(faults.ABORT_IN_BODY)
+    warehouse.load(IMAGE, images(200), "range")
+    assert held(warehouse) == 200
+    assert [rows for _, rows in cluster.loads] == [200]
+
+
+def test_loads_and_queries_go_on_at_the_frontend_that_is_left(warehouse, cluster):
+    warehouse.load(IMAGE, images(1), "before")
+    cluster.frontends[0].stop()
+    warehouse.load(IMAGE, images(3), "after")
+    assert held(warehouse) == 3
+    cluster.frontends[0].start()
+    cluster.frontends[1].stop()
+    assert held(warehouse) == 3
+
+
+def test_without_any_frontend_work_waits(warehouse, cluster):
+    for frontend in cluster.frontends:
+        frontend.stop()
+    with pytest.raises(TransientError, match="no answer"):
+        warehouse.load(IMAGE, images(1), "range")
+    with pytest.raises(TransientError, match=r"frontend|connection"):
+        held(warehouse)
+
+
+def test_without_any_backend_work_waits(warehouse, cluster):
+    for backend in cluster.backends:
+        backend.stop()
+    with pytest.raises(TransientError, match="No backend available"):
+        warehouse.load(IMAGE, images(1), "range")
+
+
+def test_an_answer_that_takes_longer_than_was_agreed_is_asked_for_again(cluster):
+    with fresh_warehouse(cluster, load_seconds=0.3) as warehouse:
+        cluster.loads.clear()
+        cluster.faults.add(faults.SLOW, 1.0)
+        warehouse.load(IMAGE, images(1), "range")
+        assert [rows for _, rows in cluster.loads] == [1]
+
+
+def test_a_query_whose_connection_breaks_is_asked_again(warehouse, cluster):
+    warehouse.load(IMAGE, images(2), "range")
+    cluster.faults.add(faults.LOST_QUERY)
+    assert held(warehouse) == 2
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("[INTERNAL_ERROR]tablet error: -235, too many versions", TransientError),
+        ("[MEM_LIMIT_EXCEEDED]PreCatch error", TransientError),
+        ("[E-3113]disk hang", TransientError),
+        ("errCode = 2, detailMessage = transaction timeout", TransientError),
+        ("[ANALYSIS_ERROR]unknown table, tableName=dicom_image", TransientError),
+        ("[ACCESS_DENIED]Access denied; you need LOAD privilege", ConfigurationError),
+        ("[ANALYSIS_ERROR]Duplicate column in COLUMNS", PermanentError),
+    ],
+)
+def test_a_failed_load_is_tried_again_only_when_that_may_help(warehouse, cluster, message, error):
+    cluster.faults.add(faults.FAIL, message)
+    with pytest.raises(error) as refusal:
+        warehouse.load(IMAGE, images(1), "range")
+    assert type(refusal.value) is error
+    assert message.partition("]")[0].lstrip("[") in str(refusal.value)
+    warehouse.load(IMAGE, images(1), "range")
+    assert held(warehouse) == 1
+
+
+def test_what_a_failure_quotes_of_the_rows_is_not_repeated(warehouse, cluster):
+    cluster.faults.add(
+        faults.FAIL, '[DATA_QUALITY_ERROR]Encountered unqualified data, src line [{"a": "Zhang"}]'
+    )
+    with pytest.raises(PermanentError, match="Encountered unqualified data") as refusal:
+        warehouse.load(IMAGE, images(1), "range")
+    assert "Zhang" not in str(refusal.value)
+
+
+def test_refused_rows_are_told_with_column_cause_and_receipt_but_without_values(
+    warehouse, cluster, monkeypatch
+):
+    """As if the table were older than the program: what we think fits does not."""
+    table = cluster.catalog[warehouse.options.database].table(IMAGE)
+    narrow = [
+        column
+        if column.name != "image_comments"
+        else type(column)("image_comments", "VARCHAR", 4, True)
+        for column in table.columns
+    ]
+    monkeypatch.setattr(table, "columns", narrow)
+    rows = images(3, image_comments="ok")
+    rows[1]["image_comments"] = "张伟^三"
+    with pytest.raises(PermanentError) as refusal:
+        warehouse.load(IMAGE, rows, "range")
+    said = str(refusal.value)
+    assert "1 of 3 rows were refused: column image_comments: too long: 10 bytes" in said
+    assert trace(1) in said
+    assert "张伟" not in said
+    assert held(warehouse) == 0
+
+
+def test_a_load_that_leaves_rows_out_without_saying_so_does_not_pass(warehouse, monkeypatch):
+    monkeypatch.setattr("dicom_pipeline_tests.services.doris.loading.Loader.read", _every_other_row)
+    with pytest.raises(PermanentError, match="2 of 3 rows were loaded"):
+        warehouse.load(IMAGE, images(3), "range")
+
+
+def _every_other_row(self, lines):
+    return Loaded([self._row(json.loads(line)) for n, line in enumerate(lines) if n != 1])
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_frontend_out_of_order_is_a_matter_for_later(warehouse, cluster, status):
+    cluster.faults.add(faults.STATUS, status)
+    with pytest.raises(TransientError, match=f"HTTP status {status}"):
+        warehouse.load(IMAGE, images(1), "range")
+
+
+# Batches
+
+
+def test_rows_are_sent_in_batches_of_bounded_size(cluster):
+    with fresh_warehouse(cluster, batch_bytes=65536) as warehouse:
+        cluster.asked.clear()
+        cluster.loads.clear()
+        warehouse.load(IMAGE, images(200, image_comments="x" * 1000), "range")
+        sizes = {int(headers["Content-Length"]) for _, headers in cluster.asked}
+        assert max(sizes) <= 65536
+        assert len(cluster.loads) == len({label for label, _ in cluster.loads}) > 3
+        assert sum(rows for _, rows in cluster.loads) == held(warehouse) == 200
+
+
+def test_after_a_failure_between_batches_only_the_rest_is_loaded(cluster):
+    with fresh_warehouse(cluster, batch_bytes=65536) as warehouse:
+        rows = images(200, image_comments="x" * 1000)
+        cluster.loads.clear()
+        cluster.faults.add(faults.FAIL, "[INTERNAL_ERROR]rpc failed", after=2)
+        with pytest.raises(TransientError, match="rpc failed"):
+            warehouse.load(IMAGE, rows, "range")
+        assert len(cluster.loads) == 2
+        warehouse.load(IMAGE, rows, "range")
+        assert len(cluster.loads) == len({label for label, _ in cluster.loads}) > 3
+        assert held(warehouse) == 200
+
+
+# Credentials
+
+
+def test_the_password_goes_to_frontends_and_to_backends_that_the_cluster_names(warehouse, cluster):
+    warehouse.load(IMAGE, images(1), "range")
+    assert [host.rsplit(".", 1)[0] for host, _ in cluster.asked] == ["127.0.0", "127.0.1"]
+    assert all(headers["Authorization"].startswith("Basic ") for _, headers in cluster.asked)
+    assert all(headers["Expect"] == "100-continue" for _, headers in cluster.asked)
+
+
+def test_a_redirect_to_a_stranger_is_not_followed(warehouse, cluster, monkeypatch):
+    monkeypatch.setattr(warehouse, "_backends", frozenset({"127.0.9.9"}))
+    with pytest.raises(ConfigurationError, match=r"127\.0\.1\.\d.*trusted_hosts") as refusal:
+        warehouse.load(IMAGE, images(1), "range")
+    assert len(cluster.asked) == 1
+    assert PASSWORD not in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_a_host_of_the_allow_list_is_trusted(cluster):
+    hosts = ",".join(backend.host for backend in cluster.backends)
+    with fresh_warehouse(cluster, trusted_hosts=hosts) as warehouse:
+        warehouse._backends = frozenset({"127.0.9.9"})
+        warehouse.load(IMAGE, images(1), "range")
+
+
+def test_a_wrong_password_is_told_without_it(cluster):
+    url = cluster.url(cluster.new_database()).replace(USER, "nobody")
+    with DorisWarehouse(url) as warehouse:
+        for call in (
+            lambda: warehouse.query("SELECT 1"),
+            lambda: warehouse.load(IMAGE, images(1), "range"),
+        ):
+            with pytest.raises(ConfigurationError, match="nobody") as refusal:
+                call()
+            assert "s3cret" not in str(refusal.value)
+
+
+# Order
+
+
+def test_receipts_replayed_after_their_renditions_leave_target_ts_as_it_was(warehouse, cluster):
+    receipt = row_of(OBJECT_META, row_version=1024, phase=0, target_ts=None)
+    told = row_of(OBJECT_META, row_version=1026, phase=2, target_ts="1.2.840.10008.1.2.4.80")
+    warehouse.load(OBJECT_META, [receipt], "receipts")
+    warehouse.load(OBJECT_META, [told], "renditions")
+    for status in (ABORTED, FINISHED):  # as if the label had been forgotten, and as it is
+        for label in labels(warehouse, cluster):
+            cluster.labels(warehouse.options.database)[label].status = status
+        warehouse.load(OBJECT_META, [receipt], "receipts")
+        assert warehouse.query(f"SELECT target_ts, row_version FROM {OBJECT_META}") == [
+            {"target_ts": "1.2.840.10008.1.2.4.80", "row_version": 1026}
+        ]
+
+
+def test_a_failure_replayed_after_its_recovery_stays_recovered(warehouse):
+    failed = row_of(CONVERSION_RECORD, row_version=1, state="failed")
+    recovered = row_of(CONVERSION_RECORD, row_version=2, state="recovered", error_code=None)
+    warehouse.load(CONVERSION_RECORD, [recovered], "second")
+    warehouse.load(CONVERSION_RECORD, [failed], "first")
+    assert warehouse.query(f"SELECT state FROM {CONVERSION_RECORD}") == [{"state": "recovered"}]
+
+
+def test_receipts_older_than_the_retention_are_left_out(cluster, caplog):
+    with fresh_warehouse(cluster, retention_days=30) as warehouse:
+        old = row_of(OBJECT_META, created_time="2001-01-01T00:00:00.000000Z")
+        assert warehouse.load(OBJECT_META, [old], "range") == 1
+        assert held(warehouse, OBJECT_META) == 0
+        assert "1 receipts are older than 30 days" in caplog.text
