@@ -6,9 +6,12 @@ taken after waiting for a lock must see what the lock's last holder has committe
 before the wait.
 """
 
+import ssl
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
+import pymysql
+from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event
 
 from dicom_pipeline import mysql_errors
 from dicom_pipeline.errors import ConfigurationError, PipelineError
@@ -18,7 +21,7 @@ from dicom_pipeline.sqlite_engine import READ_ONLY
 
 _OPTIONS: Final[dict[str, object]] = {
     "connect_timeout": 10,
-    "read_timeout": 300,
+    "read_timeout": 120,
     "write_timeout": 60,
 }
 """Seconds: to connect, and to wait for a network that stands still. The URL may say otherwise."""
@@ -34,6 +37,10 @@ _SET_UP: Final = (
     "innodb_lock_wait_timeout = 30, lock_wait_timeout = 60"
 )
 
+_MODE: Final = "transaction_mode"
+_READING: Final = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_WRITING: Final = "ISOLATION LEVEL READ COMMITTED, READ WRITE"
+
 
 class MysqlEngine:
     """See `sql_engine.Backend`. ``url``: ``mysql+pymysql://user:password@host:3306/database``."""
@@ -45,12 +52,12 @@ class MysqlEngine:
         self.engine: Engine = create_engine(
             url,
             hide_parameters=True,
-            isolation_level="READ COMMITTED",
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
             max_overflow=-1,
             connect_args=_connect_args(url),
         )
+        event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "begin", _begin)
 
     def explained(self, error: BaseException, *, reading: bool, lost: bool) -> PipelineError:
@@ -67,6 +74,7 @@ class MysqlEngine:
             poolclass=NullPool,
             connect_args={**_connect_args(self._url), "read_timeout": None},
         )
+        event.listen(patient, "do_connect", _connect)
         with patient.connect() as connection:
             return apply(connection, migrations, self._name)
 
@@ -87,9 +95,46 @@ def _check(url: URL, name: str) -> None:
         raise ConfigurationError(
             f"{name}: unknown option {min(unknown)}; there are {', '.join(sorted(_KNOWN))}"
         )
+    _check_tls(url, name)
+
+
+def _check_tls(url: URL, name: str) -> None:
+    """Read the files now: the driver would only say which system call failed."""
+    given = {key: str(url.query[key]) for key in _TLS_OPTIONS if key in url.query}
+    try:
+        context = ssl.create_default_context(
+            cafile=given.get("ssl_ca"), capath=given.get("ssl_capath")
+        )
+        if "ssl_cert" in given:
+            context.load_cert_chain(given["ssl_cert"], given.get("ssl_key"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{name}: the files of the TLS options cannot be used ({type(error).__name__}: "
+            f"{error}): check that they are there, readable, and in PEM"
+        ) from error
+
+
+def _connect(
+    _dialect: Dialect, _record: object, arguments: Sequence[object], options: Mapping[str, object]
+) -> pymysql.Connection:
+    try:
+        return pymysql.connect(*arguments, **options)
+    except RuntimeError as error:
+        if "cryptography" not in str(error):
+            raise
+        raise ConfigurationError(
+            "the server asks for the password encrypted (caching_sha2_password), and the "
+            "connection has no TLS: give the URL ssl_ca, or install the package cryptography"
+        ) from error
 
 
 def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get(READ_ONLY):
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.exec_driver_sql("START TRANSACTION READ ONLY")
+    """Let the session have the mode of the transaction that begins.
+
+    READ ONLY of the session, not of the transaction: a DDL statement commits the transaction before
+    it is looked at.
+    """
+    mode = _READING if connection.get_execution_options().get(READ_ONLY) else _WRITING
+    if connection.info.get(_MODE) != mode:
+        connection.exec_driver_sql(f"SET SESSION TRANSACTION {mode}")
+        connection.info[_MODE] = mode

@@ -6,7 +6,7 @@ only messages that are known to be harmless are repeated.
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from pymysql.constants import ER
 from sqlalchemy.exc import StatementError
@@ -16,6 +16,14 @@ from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineEr
 
 class InterruptedTransactionError(TransientError):
     """Nothing is wrong with the work: the whole transaction may be tried again at once."""
+
+    attempts: ClassVar[int] = 8
+
+
+class LostConnectionError(InterruptedTransactionError):
+    """The connection was cut: often a single one, sometimes with the server."""
+
+    attempts: ClassVar[int] = 3
 
 
 _Kind = type[PipelineError]
@@ -96,24 +104,18 @@ _TOLD: Final[Mapping[int, tuple[_Kind, str]]] = {
 }
 """Codes whose messages hold no values: what they mean to us, and what helps."""
 
-_AT_ONCE: Final[Mapping[int, str]] = {
-    0: _LOST,
+_LOST_CODES: Final = frozenset(
+    {0, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 3169, 4031}
+)
+"""The connection was cut, by the network, the server or an administrator."""
+_UNLUCKY: Final[Mapping[int, str]] = {
     1020: "a row was changed by another transaction",
-    1152: _LOST,
-    1158: _LOST,
-    1159: _LOST,
-    1160: _LOST,
-    1161: _LOST,
     1213: "deadlock with another transaction",
-    1927: _LOST,
-    2006: _LOST,
-    2013: _LOST,
-    2055: _LOST,
     3101: "another member of the group was faster",
-    3169: _LOST,
-    4031: _LOST,
 }
+"""Two transactions met, and ours was to give way."""
 
+_UNREACHABLE: Final = frozenset({2002, 2003})
 _UNFIT: Final = frozenset({1048, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1690, 3140, 4025})
 """A value does not fit its column."""
 _COLUMN: Final = re.compile(r"column [`'](?:[^`']*[`']\.[`'])*(\w+)[`'] at row \d+$")
@@ -134,8 +136,12 @@ def explained(error: BaseException, name: str, *, reading: bool, lost: bool) -> 
     """
     code = error.args[0] if error.args and isinstance(error.args[0], int) else -1
     message = str(error.args[1]) if len(error.args) > 1 else ""
-    if code in _AT_ONCE:
-        return InterruptedTransactionError(f"{name}: {_AT_ONCE[code]} (error {code})")
+    if code in _LOST_CODES:
+        return LostConnectionError(f"{name}: {_LOST} (error {code})")
+    if code in _UNLUCKY:
+        return InterruptedTransactionError(f"{name}: {_UNLUCKY[code]} (error {code})")
+    if code in _UNREACHABLE and "SSL" in message:
+        return ConfigurationError(f"{name}: {message}: {_TLS}")
     if code in _TOLD:
         kind, remedy = _TOLD[code]
         return kind(f"{name}: {message or code}: {remedy}")
@@ -144,7 +150,7 @@ def explained(error: BaseException, name: str, *, reading: bool, lost: bool) -> 
         which = f" {column[1]}" if column else ""
         return PermanentError(f"{name}: a value does not fit its column{which} (error {code})")
     if lost:
-        return InterruptedTransactionError(f"{name}: {_LOST}")
+        return LostConnectionError(f"{name}: {_LOST}")
     symbol = _SYMBOLS.get(code, type(error).__name__)
     refused = "the query" if reading else "a statement"
     return PermanentError(f"{name}: {refused} was refused: error {code} {symbol}")

@@ -1,15 +1,15 @@
 """Migrations of a database that commits every DDL statement by itself.
 
 One process at a time applies them, under a lock of the server that goes with its connection. A
-statement of the DDL is done as a whole or not at all, and after each one how far it came is written
-down in ``schema_migration_progress``. So an interrupted migration goes on where it was
-interrupted: only of the statement after the last that was written down it is unknown whether it was
-done, and the server tells by its error.
+statement of the DDL is done as a whole or not at all, and before and after each one how far it came
+is written down in ``schema_migration_progress``. So an interrupted migration goes on where it was
+interrupted: only of the statement that was underway it is unknown whether it was done, and the
+server tells by its error.
 """
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pymysql.constants import ER
 from sqlalchemy import Connection, text
@@ -35,7 +35,8 @@ _CREATE_PROGRESS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migration_progress (
     number     INTEGER NOT NULL PRIMARY KEY COMMENT 'Migration that is being applied',
     checksum   VARCHAR(64) NOT NULL COMMENT 'SHA-256 of its file',
-    statements INTEGER NOT NULL COMMENT 'How many of its statements are done'
+    statements INTEGER NOT NULL COMMENT 'How many of its statements are done',
+    underway   SMALLINT NOT NULL COMMENT '1 while the next one is being done'
 ) COMMENT = 'How far a migration has come; empty unless one was interrupted'
 """
 
@@ -79,47 +80,72 @@ def _apply_missing(connection: Connection, migrations: list[Migration], name: st
     rows = connection.execute(text("SELECT number, checksum FROM schema_migration"))
     missing = pending(migrations, {row.number: row.checksum for row in rows})
     for migration in missing:
-        _apply(connection, migration, _statements_done(connection, migration, name))
+        _apply(connection, migration, _begin(connection, migration, name))
     return [migration.name for migration in missing]
 
 
-def _statements_done(connection: Connection, migration: Migration, name: str) -> int | None:
-    """How many statements of an interrupted migration are done; None: it was never begun."""
+class _Progress(NamedTuple):
+    statements: int
+    """How many are done."""
+    underway: bool
+    """Whether the next one may be done, too."""
+
+
+def _begin(connection: Connection, migration: Migration, name: str) -> _Progress:
+    """How far the migration has come; a new one is written down."""
     row = connection.execute(
-        text("SELECT checksum, statements FROM schema_migration_progress WHERE number = :number"),
+        text(
+            "SELECT checksum, statements, underway FROM schema_migration_progress "
+            "WHERE number = :number"
+        ),
         {"number": migration.number},
     ).first()
     if row is None:
-        return None
-    if row.checksum != migration.checksum:
-        raise ConfigurationError(
-            f"{name}: migration {migration.name} was interrupted after {row.statements} statements "
-            "and its file was changed since: run the version of the program that began it"
-        )
-    return int(row.statements)
-
-
-def _apply(connection: Connection, migration: Migration, done: int | None) -> None:
-    if done is None:
         connection.execute(
-            text(
-                "INSERT INTO schema_migration_progress (number, checksum, statements) "
-                "VALUES (:number, :checksum, 0)"
-            ),
+            text("INSERT INTO schema_migration_progress VALUES (:number, :checksum, 0, 0)"),
             {"number": migration.number, "checksum": migration.checksum},
         )
-    for number, statement in enumerate(migration.statements()):
-        if number < (done or 0):
-            continue
-        _execute(connection, statement, perhaps_done=number == done)
-        connection.execute(
-            text("UPDATE schema_migration_progress SET statements = :n WHERE number = :number"),
-            {"n": number + 1, "number": migration.number},
+        return _Progress(0, underway=False)
+    if row.checksum != migration.checksum:
+        raise ConfigurationError(
+            f"{name}: migration {migration.name} was interrupted after {row.statements} of its "
+            "statements and its file was changed since: run the version of the program that began "
+            "it"
         )
+    return _Progress(row.statements, bool(row.underway))
+
+
+def _apply(connection: Connection, migration: Migration, progress: _Progress) -> None:
+    for number, statement in enumerate(migration.statements()):
+        if number < progress.statements:
+            continue
+        perhaps_done = progress.underway and number == progress.statements
+        _write_down(connection, migration, _Progress(number, underway=True))
+        try:
+            _execute(connection, statement, perhaps_done=perhaps_done)
+        except DBAPIError as error:
+            if not error.connection_invalidated:  # the server says that it is not done
+                _write_down(connection, migration, _Progress(number, underway=False))
+            raise
+        _write_down(connection, migration, _Progress(number + 1, underway=False))
     connection.execute(text(RECORD_MIGRATION), migration.record(datetime.now(UTC)))
     connection.execute(
         text("DELETE FROM schema_migration_progress WHERE number = :number"),
         {"number": migration.number},
+    )
+
+
+def _write_down(connection: Connection, migration: Migration, progress: _Progress) -> None:
+    connection.execute(
+        text(
+            "UPDATE schema_migration_progress SET statements = :statements, underway = :underway "
+            "WHERE number = :number"
+        ),
+        {
+            "number": migration.number,
+            "statements": progress.statements,
+            "underway": int(progress.underway),
+        },
     )
 
 

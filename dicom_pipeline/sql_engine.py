@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, Final, Protocol, Self, TypeVar
+from itertools import count
+from typing import Final, Protocol, Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Select, make_url, text
-from sqlalchemy import Row as SqlRow
+from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 
 from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError
@@ -19,8 +19,6 @@ from dicom_pipeline.sqlite_engine import READ_ONLY, SqliteEngine
 
 T = TypeVar("T")
 
-_ATTEMPTS: Final = 8
-"""Attempts at a transaction that others interrupt."""
 _GIVE_UP_SECONDS: Final = 20
 """No further attempt is begun later than this: the caller has a back-off of its own."""
 _LONGEST_PAUSE_SECONDS: Final = 0.5
@@ -90,12 +88,12 @@ class SqlDatabase:
 
         return _uninterrupted(attempt)
 
-    def rows(self, statement: Select[Any]) -> Sequence[SqlRow[Any]]:
-        """Rows of a SELECT of SQLAlchemy's."""
+    def inspect(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction that only reads, again when its connection is lost."""
 
-        def attempt() -> Sequence[SqlRow[Any]]:
+        def attempt() -> T:
             with self.read() as connection:
-                return connection.execute(statement).all()
+                return work(connection)
 
         return _uninterrupted(attempt)
 
@@ -105,15 +103,13 @@ class SqlDatabase:
         Values are text, integers, floats or None, whatever the database.
         """
 
-        def attempt() -> list[dict[str, object]]:
-            with self.read() as connection:
-                result = connection.execute(text(sql), dict(parameters))
-                return [
-                    {name: _plain(value) for name, value in row.items()}
-                    for row in result.mappings()
-                ]
+        def work(connection: Connection) -> list[dict[str, object]]:
+            result = connection.execute(text(sql), dict(parameters))
+            return [
+                {name: _plain(value) for name, value in row.items()} for row in result.mappings()
+            ]
 
-        return _uninterrupted(attempt)
+        return self.inspect(work)
 
     def migrate(self) -> list[str]:
         """Apply the missing migrations of this purpose and return their names.
@@ -144,9 +140,11 @@ class SqlDatabase:
             raise PermanentError(f"{self._name}: {type(error).__name__}: {error}") from None
         except (OverflowError, UnicodeEncodeError) as error:
             # Raised by the driver while it binds a value; UnicodeEncodeError quotes the text.
-            raise PermanentError(
+            told = PermanentError(
                 f"{self._name}: a value does not fit its column ({type(error).__name__})"
-            ) from None
+            )
+            error.args = ()
+            raise told from None
 
     def _told(self, error: StatementError, *, reading: bool) -> PipelineError:
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -192,16 +190,17 @@ def _parsed(url: str, purpose: str) -> URL:
 
 def _uninterrupted(attempt: Callable[[], T]) -> T:
     started = time.monotonic()
-    for number in range(1, _ATTEMPTS):
+    for number in count(1):
         try:
             return attempt()
-        except InterruptedTransactionError:
-            if time.monotonic() - started > _GIVE_UP_SECONDS:
+        except InterruptedTransactionError as error:
+            late = time.monotonic() - started > _GIVE_UP_SECONDS
+            if late or number >= error.attempts:
                 raise
         # Unequal pauses, so that two who have met do not meet again.
         longest = min(_LONGEST_PAUSE_SECONDS, 0.01 * 2**number)
         time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
-    return attempt()
+    raise AssertionError("counting has no end")
 
 
 def _plain(value: object) -> object:

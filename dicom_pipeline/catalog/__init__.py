@@ -91,4 +91,21 @@ def open_catalog(settings: Settings) -> Catalog:
     """
     from dicom_pipeline.catalog.sql import SqlCatalog  # noqa: PLC0415 - not for the receiver
 
-    return SqlCatalog(settings.catalog_url or f"sqlite:///{settings.home / 'catalog.db'}")
+    return SqlCatalog(_url(settings))
+
+
+def catalog_drift(settings: Settings) -> list[str]:
+    """Where the catalog's live schema deviates from what the migrations have made; for `doctor`.
+
+    Raises:
+        TransientError: the database is away.
+        ConfigurationError: it does not know the user or has no such database.
+    """
+    from dicom_pipeline.catalog.sql import SqlCatalog  # noqa: PLC0415 - not for the receiver
+
+    with SqlCatalog(_url(settings)) as catalog:
+        return catalog.drift()
+
+
+def _url(settings: Settings) -> str:
+    return settings.catalog_url or f"sqlite:///{settings.home / 'catalog.db'}"

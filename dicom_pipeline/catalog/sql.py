@@ -8,6 +8,7 @@ from dicom_pipeline.catalog import AbandonedRange, IndexedObject, Study, tables
 from dicom_pipeline.catalog.counts import Parents, recount
 from dicom_pipeline.catalog.instances import store_instances
 from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.schema_drift import drift
 from dicom_pipeline.sql_engine import SqlDatabase, SqlStore
 from dicom_pipeline.sql_tables import upsert
 from dicom_pipeline.table_columns import Row
@@ -86,6 +87,7 @@ class SqlCatalog(SqlStore):
         statement = select(table).order_by(*table.primary_key.columns)
         if topic is not None:
             statement = statement.where(table.c.topic == topic)
+        rows = self._database.inspect(lambda connection: connection.execute(statement).all())
         return [
             AbandonedRange(
                 OffsetRange(
@@ -94,8 +96,14 @@ class SqlCatalog(SqlStore):
                 row.attempts,
                 row.reason,
             )
-            for row in self._database.rows(statement)
+            for row in rows
         ]
+
+    def drift(self) -> list[str]:
+        """Where the live schema deviates from what the migrations have made: see `schema_drift`."""
+        return self._database.inspect(
+            lambda connection: drift(connection, tables.METADATA, tables.VIEWS)
+        )
 
 
 def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:

@@ -3,10 +3,10 @@
 The DDL is in ``sql/*/catalog``; a test compares both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, MetaData, Table
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table
 
 from dicom_pipeline import table_columns
 from dicom_pipeline.catalog.lengths import check, lengths
@@ -111,6 +111,35 @@ ABANDONED_RANGE: Final = Table(
     Column("attempts", BigInteger, nullable=False),
     Column("reason", text_type(), nullable=False),
 )
+
+INDEXES: Final[Mapping[Table, Mapping[str, tuple[str, ...]]]] = {
+    STORAGE_RECORD: {"by_object": ("sop_uid", "tenant_id", "row_version", "trace_id")},
+    STUDY: {
+        "by_uid": ("study_uid",),
+        "by_patient": ("tenant_id", "patient_id"),
+        "by_date": ("tenant_id", "study_date"),
+        "by_accession_number": ("tenant_id", "accession_number"),
+    },
+    SERIES: {"by_study": ("study_uid",), "by_uid": ("series_uid",)},
+    INSTANCE: {
+        "by_uid": ("sop_uid",),
+        "by_series_uid": ("series_uid",),
+        "by_series": ("study_uid", "tenant_id", "series_uid", "file_size"),
+        "by_patient": ("tenant_id", "patient_id", "study_uid", "series_uid", "file_size"),
+    },
+    RENDITION: {
+        "by_series": ("study_uid", "tenant_id", "series_uid"),
+        "by_series_uid": ("series_uid",),
+        "by_uid": ("sop_uid",),
+        "by_action": ("action", "error_code"),
+    },
+}
+"""The columns of each index, by its name behind the table's."""
+for _indexed, _named in INDEXES.items():
+    for _name, _columns in _named.items():
+        Index(f"{_indexed.name}_{_name}", *(_indexed.c[column] for column in _columns))
+
+VIEWS: Final = ("current_storage_record",)
 
 
 def complete(columns: TableColumns, rows: Iterable[Row]) -> list[Row]:

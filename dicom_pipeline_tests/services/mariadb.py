@@ -29,7 +29,10 @@ OPTIONS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
     "--skip-log-bin",
-    "--innodb-flush-log-at-trx-commit=1",  # a commit survives a SIGKILL
+    # A commit is with the operating system: it survives a SIGKILL, though no loss of power.
+    "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-flush-method=nosync",
+    "--sync-frm=OFF",
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
     "--key-buffer-size=1M",
@@ -119,6 +122,13 @@ class MariaDb:
         self.kill()
         self.start()
 
+    def pause(self) -> None:
+        """Let it hang: it takes connections and never answers (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -132,6 +142,10 @@ class MariaDb:
         connection = pymysql.connect(unix_socket=str(self._socket), user="root", autocommit=True)
         with connection, connection.cursor() as cursor:
             yield cursor
+
+    def connect(self) -> pymysql.Connection:
+        """A connection of the ordinary user to no database."""
+        return pymysql.connect(host=HOST, port=self.port, user=USER, password=PASSWORD)
 
     @contextmanager
     def fresh_database(self) -> Iterator[str]:
