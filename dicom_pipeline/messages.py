@@ -142,13 +142,14 @@ def uid_hash(uid: str) -> int:
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that a stage could not process, and why."""
+    """A message that a stage could not process, or that a queue did not take, and why."""
 
     topic: str
     partition: int
+    """-1 when the queue did not take it; ``offset`` likewise."""
     offset: int
     code: str
-    """Stable: ``unreadable_event`` or ``file_missing``."""
+    """Stable: ``unreadable_event``, ``file_missing`` or ``refused_event``."""
     reason: str
     value: bytes
     """The message as it was (base64 in the JSON), of a longer one the first `EVENT_BYTES_MAX`."""

@@ -9,16 +9,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from dicom_pipeline.event_log import EventLog, Message, Record
+from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.event_log import EventLog, Record
 from dicom_pipeline.messages import (
-    DEAD_LETTER_QUEUE,
     EVENT_BYTES_MAX,
     DeadLetter,
     Event,
     OffsetRange,
     UnreadableEventError,
     decode_event,
-    encode,
 )
 
 BATCH: Final = 500
@@ -98,7 +97,7 @@ def process_range(
             result = handle(received)
             report.counts.update(result.counts)
             dead += [_dead_letter(offsets.topic, *one) for one in result.dead]
-        log.publish([_message(letter) for letter in dead])
+        publish_dead_letters(log, dead)
         _add(report, records, received, dead)
     report.seconds = time.monotonic() - started
     return report
@@ -148,11 +147,6 @@ def _dead_letter(topic: str, received: Received, code: str, reason: str) -> Dead
         value=received.value,
         trace_id=received.event.trace_id,
     )
-
-
-def _message(letter: DeadLetter) -> Message:
-    key = f"{letter.topic}:{letter.partition}:{letter.offset}"
-    return Message(DEAD_LETTER_QUEUE, key, encode(letter))
 
 
 def _add(

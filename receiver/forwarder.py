@@ -3,16 +3,22 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.errors import ConfigurationError, MessageRefusedError
 from dicom_pipeline.event_log import EventLog, Message
+from dicom_pipeline.messages import DeadLetter, UnreadableEventError, decode_event
 from receiver.failures import described
 from receiver.metrics import Metrics
 from receiver.outbox import Entry, Outbox
 
 logger = logging.getLogger(__name__)
+
+REFUSED_EVENT: Final = "refused_event"
+"""Dead-letter code: a queue will never take the event."""
 
 _BATCH: Final = 1024
 _LINGER_SECONDS: Final = 0.05
@@ -59,10 +65,7 @@ class Forwarder:
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must go out
                 self._close_log()
                 self._metrics.publish_failed()
-                logger.warning(
-                    "event log is away, will try again",
-                    extra={"pause_seconds": pause, **described(error)},
-                )
+                _tell(error, pause)
                 self._rest(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -91,17 +94,61 @@ class Forwarder:
         entries = self._outbox.entries(self._published, _BATCH)
         if not entries:
             return False
-        self._log.publish(list(_messages(entries)))
+        self._publish(self._log, list(_messages(entries)))
         self._metrics.events_published(len(entries))
         self._published = entries[-1].id
         self._outbox.forget(self._published)
         return True
+
+    def _publish(self, log: EventLog, messages: Sequence[Message]) -> None:
+        """Publish the messages, or find the one among them that the log refuses, by halving.
+
+        What stands before and behind it goes out, some of it twice.
+        """
+        try:
+            log.publish(messages)
+        except MessageRefusedError as error:
+            if len(messages) == 1:
+                self._set_aside(log, messages[0], str(error))
+                return
+            middle = len(messages) // 2
+            self._publish(log, messages[:middle])
+            self._publish(log, messages[middle:])
+
+    def _set_aside(self, log: EventLog, message: Message, reason: str) -> None:
+        """A queue will never take this event: it must not hold up those behind it."""
+        trace_id = None
+        with suppress(UnreadableEventError):
+            trace_id = decode_event(message.value).trace_id
+        letter = DeadLetter(
+            topic=message.topic,
+            partition=-1,
+            offset=-1,
+            code=REFUSED_EVENT,
+            reason=reason,
+            value=message.value,
+            trace_id=trace_id,
+        )
+        publish_dead_letters(log, [letter])
+        self._metrics.event_refused()
+        logger.error(
+            "event log refuses an event for good, it is in dead_letter_queue",
+            extra={"topic": message.topic, "trace_id": trace_id, "error": reason},
+        )
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
         if log is not None:
             with suppress(Exception):
                 log.close()
+
+
+def _tell(error: Exception, pause: float) -> None:
+    extra = {"pause_seconds": pause, **described(error)}
+    if isinstance(error, ConfigurationError):  # a person must act, and then it goes on
+        logger.error("event log cannot be used, will try again", extra=extra)
+    else:
+        logger.warning("event log is away, will try again", extra=extra)
 
 
 def _messages(entries: Iterable[Entry]) -> Iterable[Message]:

@@ -130,6 +130,11 @@ class Metrics:
             "Failed attempts to publish events.",
             registry=registry,
         )
+        self._refused = Counter(
+            f"{PREFIX}_refused_events",
+            "Events that a queue did not take for good: they are in dead_letter_queue.",
+            registry=registry,
+        )
         self._last_published = Gauge(
             f"{PREFIX}_publish_last_success_timestamp_seconds",
             "When events were last published (0: not since the start).",
@@ -210,6 +215,10 @@ class Metrics:
     def publish_failed(self) -> None:
         """The event log did not take what the outbox holds."""
         self._publish_failures.inc()
+
+    def event_refused(self) -> None:
+        """A queue of the event log will never take an event."""
+        self._refused.inc()
 
     def commitment_requested(self, status: int) -> None:
         """A storage commitment request (N-ACTION) was answered with ``status``."""
