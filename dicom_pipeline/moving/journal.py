@@ -28,6 +28,8 @@ class QueuePosition(msgspec.Struct):
     before: int
     """Messages that it had ever taken before."""
     published: int = 0
+    set_aside: int = 0
+    """How many of them became dead letters, as they are too long for events."""
 
 
 class _State(msgspec.Struct):

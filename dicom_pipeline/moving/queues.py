@@ -4,9 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dicom_pipeline.event_log import EventLog, Message, Record
-from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.messages import (
+    DEAD_LETTER_QUEUE,
+    EVENT_BYTES_MAX,
+    DeadLetter,
+    OffsetRange,
+    encode,
+)
 from dicom_pipeline.moving.journal import Journal, QueuePosition
 from dicom_pipeline.moving.source import BATCH_BYTES, BATCH_ROWS
+from dicom_pipeline.ranges import UNREADABLE_EVENT
 
 
 class Logs(NamedTuple):
@@ -47,16 +54,38 @@ def publish_pending(
     journal.save()
     advance(position.published)
     for batch in _batches(_records(logs.source, ranges, skip=position.published)):
-        logs.target.publish([Message(queue, record.key, record.value) for record in batch])
+        messages = [_message(queue, record) for record in batch]
+        logs.target.publish(messages)
         position.published += len(batch)
+        position.set_aside += sum(message.topic != queue for message in messages)
         journal.save()
         advance(position.published)
 
 
 def arrived(queue: str, target: EventLog, journal: Journal) -> int:
-    """How many messages the target's queue has taken since the copying began."""
+    """How many messages the target has taken since the copying began; those set aside count."""
     position = journal.queue(queue, present_position(target, queue))
-    return _ever_taken(target, queue) - position.before
+    return _ever_taken(target, queue) - position.before + position.set_aside
+
+
+def _message(queue: str, record: Record) -> Message:
+    """What is published for a record.
+
+    One that is too long for an event might be too long for the target as well. It is set aside as
+    its stage would have done it.
+    """
+    if queue == DEAD_LETTER_QUEUE or len(record.value) <= EVENT_BYTES_MAX:
+        return Message(queue, record.key, record.value)
+    letter = DeadLetter(
+        topic=queue,
+        partition=record.partition,
+        offset=record.offset,
+        code=UNREADABLE_EVENT,
+        reason=f"not an event: {len(record.value)} bytes, of which {EVENT_BYTES_MAX} are kept here",
+        value=record.value[:EVENT_BYTES_MAX],
+    )
+    key = f"{queue}:{record.partition}:{record.offset}"
+    return Message(DEAD_LETTER_QUEUE, key, encode(letter))
 
 
 def _ever_taken(log: EventLog, queue: str) -> int:

@@ -3,7 +3,15 @@
 import pytest
 
 from dicom_pipeline.errors import ConfigurationError
-from dicom_pipeline.messages import ALL_QUEUES, DEAD_LETTER_QUEUE, INDEX_QUEUE, STORAGE_QUEUE
+from dicom_pipeline.event_log import Message
+from dicom_pipeline.messages import (
+    ALL_QUEUES,
+    DEAD_LETTER_QUEUE,
+    EVENT_BYTES_MAX,
+    INDEX_QUEUE,
+    STORAGE_QUEUE,
+    decode_dead_letter,
+)
 from dicom_pipeline.moving import moved_systems
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import STAGES, STORAGE
@@ -95,6 +103,16 @@ def test_messages_of_one_partition_keep_their_order(source, tmp_path):
     with open_home(settings) as single:
         assert copy(source, settings).good
         assert single.values(STORAGE_QUEUE) == values
+
+
+def test_a_message_that_is_too_long_for_an_event_is_set_aside_and_stops_nothing(source, target):
+    values = publish(source, STORAGE_QUEUE, 1)
+    source.log.publish([Message(STORAGE_QUEUE, "key", b"x" * (EVENT_BYTES_MAX + 1))])
+    values += publish(source, STORAGE_QUEUE, 1, start=1)
+    assert copy(source, target.settings).good
+    assert sorted(target.values(STORAGE_QUEUE)) == values
+    (letter,) = map(decode_dead_letter, target.values(DEAD_LETTER_QUEUE))
+    assert (letter.topic, letter.offset, len(letter.value)) == (STORAGE_QUEUE, 1, EVENT_BYTES_MAX)
 
 
 def test_without_a_ledger_or_with_one_of_another_topic_everything_is_pending(source, target):

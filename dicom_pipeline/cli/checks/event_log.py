@@ -1,4 +1,4 @@
-"""The event log."""
+"""The event log: a SQLite file, or Kafka."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,7 +17,12 @@ _PARTITIONS: Final = (
 
 def check_event_log(settings: Settings) -> Iterator[Check]:
     """The event log that the settings choose."""
-    yield from _embedded(settings)
+    if settings.event_log_url:
+        from dicom_pipeline.cli.checks.kafka import check_kafka  # noqa: PLC0415 - when chosen
+
+        yield from check_kafka(SYSTEM, settings)
+    else:
+        yield from _embedded(settings)
 
 
 def _embedded(settings: Settings) -> Iterator[Check]:
