@@ -10,7 +10,7 @@ from typing import Final
 from dicom_pipeline.dead_letters import publish_dead_letters
 from dicom_pipeline.errors import ConfigurationError, MessageRefusedError
 from dicom_pipeline.event_log import EventLog, Message
-from dicom_pipeline.messages import DeadLetter, UnreadableEventError, decode_event
+from dicom_pipeline.messages import EVENT_BYTES_MAX, DeadLetter, UnreadableEventError, decode_event
 from receiver.failures import described
 from receiver.metrics import Metrics
 from receiver.outbox import Entry, Outbox
@@ -126,7 +126,7 @@ class Forwarder:
             offset=-1,
             code=REFUSED_EVENT,
             reason=reason,
-            value=message.value,
+            value=message.value[:EVENT_BYTES_MAX],
             trace_id=trace_id,
         )
         publish_dead_letters(log, [letter])

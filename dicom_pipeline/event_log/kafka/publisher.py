@@ -12,7 +12,6 @@ from dicom_pipeline.event_log import Message
 from dicom_pipeline.event_log.bounds import unknown_topic
 from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience, is_unknown_topic
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
-from dicom_pipeline.messages import DEAD_LETTER_QUEUE
 
 _LOOK_SECONDS: Final = 0.1
 _OVERHEAD: Final = 512
@@ -78,12 +77,11 @@ class Publisher:
 
     def _require_size(self, message: Message) -> None:
         size = len(message.key.encode()) + len(message.value) + _OVERHEAD
-        limit = self._url.message_limit(message.topic)
-        if size > limit:
+        if size > self._url.max_message_bytes:
             raise MessageRefusedError(
                 f"a message of {size} bytes for {message.topic} is larger than the event log takes "
-                f"({limit}): raise max_message_bytes in EVENT_LOG_URL and max.message.bytes of the "
-                "topic"
+                f"({self._url.max_message_bytes}): raise max_message_bytes in EVENT_LOG_URL and "
+                "max.message.bytes of the topic"
             )
 
     def _send(
@@ -130,7 +128,7 @@ class Publisher:
                         "compression.type": self._url.compression,
                         "linger.ms": 5,
                         "max.in.flight.requests.per.connection": 5,
-                        "message.max.bytes": self._url.message_limit(DEAD_LETTER_QUEUE),
+                        "message.max.bytes": self._url.max_message_bytes,
                         "message.timeout.ms": round(self._url.publish_seconds * 1000),
                         "partitioner": "murmur2_random",  # as Java's clients
                         "queue.buffering.max.kbytes": _BUFFER_KILOBYTES,

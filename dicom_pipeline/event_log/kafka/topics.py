@@ -32,7 +32,7 @@ _RIGHTS: Final = (
 """On each topic; Delete is the nightly job's, which trims."""
 
 
-def configuration(url: KafkaUrl, topic: str, retention_hours: int) -> dict[str, str]:
+def configuration(url: KafkaUrl, retention_hours: int) -> dict[str, str]:
     """The configuration of a new topic.
 
     The brokers' clocks stamp the messages, so that those of an outbox that waited for days are not
@@ -45,7 +45,7 @@ def configuration(url: KafkaUrl, topic: str, retention_hours: int) -> dict[str, 
         "cleanup.policy": "delete",
         "retention.ms": str(hours * _HOUR_MS if hours >= 0 else -1),
         "retention.bytes": "-1",
-        "max.message.bytes": str(url.message_limit(topic)),
+        "max.message.bytes": str(url.max_message_bytes),
         "message.timestamp.type": "LogAppendTime",
     }
     if url.replication is not None and url.replication >= _REPLICAS_WITH_ACKS:
@@ -61,16 +61,9 @@ def create(
     missing = [topic for topic in topics if topic not in existing]
     if not missing:
         return
+    wanted = configuration(url, retention_hours)
     asked = requests.admin.create_topics(
-        [
-            NewTopic(
-                topic,
-                partitions,
-                url.replication or -1,
-                config=configuration(url, topic, retention_hours),
-            )
-            for topic in missing
-        ],
+        [NewTopic(topic, partitions, url.replication or -1, config=wanted) for topic in missing],
         operation_timeout=url.timeout_seconds,
         request_timeout=url.timeout_seconds,
     )

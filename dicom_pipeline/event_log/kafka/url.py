@@ -12,7 +12,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from dicom_pipeline.errors import ConfigurationError
-from dicom_pipeline.messages import DEAD_LETTER_QUEUE
 
 SCHEMES: Final = ("kafka", "kafka+ssl")
 
@@ -88,10 +87,6 @@ class KafkaUrl:
                 f"unknown option {', '.join(sorted(options))}: docs/kafka.md lists the options"
             )
         return cls(_servers(servers), security, properties=properties, **known)
-
-    def message_limit(self, topic: str) -> int:
-        """The largest message (bytes) of a topic: a dead letter holds another message, in text."""
-        return self.max_message_bytes * (2 if topic.endswith(DEAD_LETTER_QUEUE) else 1)
 
     def client(self) -> dict[str, Any]:
         """The properties that all clients of librdkafka share."""
