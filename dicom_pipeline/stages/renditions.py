@@ -14,7 +14,7 @@ from dicom_pipeline.messages import LOG_QUEUE, Event, encode
 from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages.attempts import attempt_all
-from dicom_pipeline.stages.conversion_records import conversion_records
+from dicom_pipeline.stages.conversion_records import RECOVERED, conversion_records
 from dicom_pipeline.stages.decided import Decided, rendition_row
 from dicom_pipeline.stages.files import Dead, find_files, gone
 from dicom_pipeline.storage import locate
@@ -67,7 +67,10 @@ class Renderer:
         records = conversion_records(decided, self._catalog, self._warehouse)
         self._warehouse.load(CONVERSION_RECORD, records, f"{CONVERSION_RECORD}:{label}")
         self._log.publish([_log_message(one.told()) for one in decided])
-        return StageResult(Counter(one.counted_as() for one in decided), dead)
+        counts = Counter(one.counted_as() for one in decided)
+        if recovered := sum(row["state"] == RECOVERED for row in records):
+            counts[RECOVERED] = recovered
+        return StageResult(counts, dead)
 
     def _decide(self, present: Sequence[Received], dead: list[Dead]) -> Iterator[Decided]:
         """What becomes of each object; what turns out to be gone is added to ``dead``."""

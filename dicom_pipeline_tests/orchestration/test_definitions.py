@@ -19,6 +19,7 @@ ASSETS = [
     "queues/transcode_queue",
     "receiver/received_objects",
     "warehouse/dicom_conversion_record",
+    "warehouse/dicom_conversion_retry",
     "warehouse/dicom_image",
     "warehouse/dicom_object_meta",
     "warehouse/dicom_patient",
@@ -46,7 +47,8 @@ def test_the_lineage_of_every_table_starts_at_the_receiver(location):
 
 def test_each_stage_has_a_job_and_a_sensor_that_runs_by_itself(location):
     repository = location.get_repository_def()
-    jobs = {"storage_job", "index_job", "renditions_job", "object_meta_job", "retention_job"}
+    jobs = {"storage_job", "index_job", "renditions_job", "object_meta_job"}
+    jobs |= {"retention_job", "backfill_job"}
     assert jobs <= {job.name for job in repository.get_all_jobs()}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     assert sensors == dict.fromkeys(
