@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Folder of the renditions. Default: `renditions` in the home folder."""
     peers_file: Path | None = None
     """TOML file of peers: tenants, networks, AE titles. Default: `peers.toml` in the home."""
+    dagster_yaml: Path | None = None
+    """Dagster's own settings: its storage, launcher and limits. Default: the product's file."""
 
     # Systems, by URL. Empty: the embedded default in the home folder
     event_log_url: str = ""

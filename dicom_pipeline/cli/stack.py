@@ -47,10 +47,21 @@ def fixed_ports(settings: Settings, *, receiver: bool) -> Settings:
 
 
 def prepare_dagster_home(settings: Settings, code_server_port: int) -> None:
-    """Write the Dagster instance's folder and the workspace that names the one code server."""
+    """Write the Dagster instance's folder and the workspace that names the one code server.
+
+    Raises:
+        ConfigurationError: the file that ``DAGSTER_YAML`` names cannot be read.
+    """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_project_file("dagster.yaml"), home / "dagster.yaml")
+    chosen = settings.dagster_yaml or _project_file("dagster.yaml")
+    try:
+        shutil.copyfile(chosen, home / "dagster.yaml")
+    except OSError as error:
+        raise ConfigurationError(
+            f"DAGSTER_YAML={chosen}: the file cannot be read ({error.strerror}): correct the "
+            "setting, or leave it empty for the product's own"
+        ) from error
     workspace_file(settings).write_text(
         "# Written by `dicom-pipeline up`: webserver and daemon share one code server.\n"
         "load_from:\n"
