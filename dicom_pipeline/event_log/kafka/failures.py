@@ -4,7 +4,6 @@ librdkafka reports two ways: the result of a call, which may be no more than "ti
 callback that tells why connections fail. `Failures` keeps the latter to explain the former.
 """
 
-import logging
 import threading
 from time import monotonic
 from typing import Final
@@ -17,8 +16,6 @@ from dicom_pipeline.errors import (
     PipelineError,
     TransientError,
 )
-
-logger = logging.getLogger(__name__)
 
 _DOWN_SECONDS: Final = 3.0
 """A broker that is only restarted takes longer: no call waits for it when all are down."""
@@ -146,10 +143,3 @@ def is_unknown_topic(error: KafkaError) -> bool:
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError.UNKNOWN_TOPIC_ID,
     }
-
-
-class ClientLog:
-    """Takes librdkafka's log: its news of an outage are told once by our own errors."""
-
-    def log(self, _level: int, text: str, *arguments: object) -> None:
-        logger.debug(text, *arguments)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Delivered
@@ -10,7 +10,8 @@ from confluent_kafka import Message as Delivered
 from dicom_pipeline.errors import MessageRefusedError
 from dicom_pipeline.event_log import Message
 from dicom_pipeline.event_log.bounds import unknown_topic
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience, is_unknown_topic
+from dicom_pipeline.event_log.kafka.clients import make_client
+from dicom_pipeline.event_log.kafka.failures import Failures, Patience, is_unknown_topic
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 
 _LOOK_SECONDS: Final = 0.1
@@ -121,23 +122,8 @@ class Publisher:
     def _current(self) -> Producer:
         with self._lock:
             if self._producer is None:
-                self._producer = Producer(
-                    {
-                        "enable.idempotence": True,
-                        "acks": "all",
-                        "compression.type": self._url.compression,
-                        "linger.ms": 5,
-                        "max.in.flight.requests.per.connection": 5,
-                        "message.max.bytes": self._url.max_message_bytes,
-                        "message.timeout.ms": round(self._url.publish_seconds * 1000),
-                        "partitioner": "murmur2_random",  # as Java's clients
-                        "queue.buffering.max.kbytes": _BUFFER_KILOBYTES,
-                        # Missing topics are told at once; new ones have been waited for.
-                        "topic.metadata.propagation.max.ms": 1000,
-                        "logger": ClientLog(),
-                        "error_cb": self._failures.note,
-                        **self._url.client(),
-                    }
+                self._producer = make_client(
+                    Producer, self._url, self._failures, _settings(self._url)
                 )
             return self._producer
 
@@ -152,3 +138,19 @@ class Publisher:
         """Let go of the producer: no call is waiting for it."""
         with self._lock:
             self._producer = None
+
+
+def _settings(url: KafkaUrl) -> dict[str, Any]:
+    return {
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": url.compression,
+        "linger.ms": 5,
+        "max.in.flight.requests.per.connection": 5,
+        "message.max.bytes": url.max_message_bytes,
+        "message.timeout.ms": round(url.publish_seconds * 1000),
+        "partitioner": "murmur2_random",  # as Java's clients
+        "queue.buffering.max.kbytes": _BUFFER_KILOBYTES,
+        # A missing topic is told at once; new ones have been waited for.
+        "topic.metadata.propagation.max.ms": 1000,
+    }

@@ -18,7 +18,8 @@ from confluent_kafka import (
 )
 
 from dicom_pipeline.event_log import Record
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience
+from dicom_pipeline.event_log.kafka.clients import make_client
+from dicom_pipeline.event_log.kafka.failures import Failures, Patience
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import OffsetRange
 
@@ -35,8 +36,8 @@ class Readers:
     """The consumers of one event log. Threads may share it; a range has a consumer of its own."""
 
     def __init__(self, url: KafkaUrl, failures: Failures) -> None:
+        self._url = url
         self._failures = failures
-        self._seconds = url.timeout_seconds
         self._settings = {
             # Groups are for others to see lag; nothing is subscribed to and nothing committed here.
             "group.id": f"{url.topic_prefix}dicom-pipeline-reader",
@@ -51,9 +52,6 @@ class Readers:
             # At the end of the log the next range would wait for the last one's fetch.
             "fetch.wait.max.ms": 10,
             "fetch.error.backoff.ms": 50,
-            "logger": ClientLog(),
-            "error_cb": failures.note,
-            **url.client(),
         }
         self._idle: list[Consumer] = []
         self._closed = False
@@ -93,7 +91,7 @@ class Readers:
     ) -> Iterator[Message]:
         """Messages from the range's start on, to its end or the first one behind it."""
         position = offsets.start
-        patience = Patience(self._failures, self._seconds)
+        patience = Patience(self._failures, self._url.timeout_seconds)
         while position < offsets.end:
             messages = consumer.consume(min(_CHUNK, offsets.end - position), _LOOK_SECONDS)
             for message in messages:
@@ -116,7 +114,7 @@ class Readers:
         with self._lock:
             consumer = self._idle.pop() if self._idle else None
         if consumer is None:
-            consumer = Consumer(self._settings)
+            consumer = make_client(Consumer, self._url, self._failures, self._settings)
         try:
             consumer.assign([TopicPartition(topic, offsets.partition, offsets.start)])
             yield consumer

@@ -20,7 +20,8 @@ from confluent_kafka.admin import (
 
 from dicom_pipeline.event_log import Watermarks
 from dicom_pipeline.event_log.bounds import UnknownTopicError, unknown_topic
-from dicom_pipeline.event_log.kafka.failures import ClientLog, Failures, Patience, is_unknown_topic
+from dicom_pipeline.event_log.kafka.clients import make_client
+from dicom_pipeline.event_log.kafka.failures import Failures, Patience, is_unknown_topic
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 
 T = TypeVar("T")
@@ -35,12 +36,7 @@ class Requests:
     def __init__(self, url: KafkaUrl, failures: Failures) -> None:
         self._failures = failures
         self._seconds = url.timeout_seconds
-        settings: dict[str, Any] = {
-            **url.client(),
-            "logger": ClientLog(),
-            "error_cb": failures.note,
-        }
-        self.admin = AdminClient(settings)
+        self.admin = make_client(AdminClient, url, failures)
 
     def answer(self, future: "Future[T]", what: str, topic: str = "") -> T:
         """Wait for an answer, at most the URL's ``timeout_seconds``.
