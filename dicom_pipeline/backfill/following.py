@@ -12,7 +12,7 @@ from dicom_pipeline.warehouse import CONVERSION_RECORD, CONVERSION_RETRY, Wareho
 Marks = dict[int, int]
 """By partition, the offset behind the last message of interest."""
 
-_OUTCOMES: Final = (
+OUTCOMES: Final = (
     "SELECT latest.state AS state, latest.error_code AS error_code, COUNT(*) AS number_of_objects "  # noqa: S608 - our own names
     f"FROM {CONVERSION_RETRY} AS sent JOIN {CONVERSION_RECORD} AS latest "
     "ON latest.tenant_id = sent.tenant_id AND latest.trace_id = sent.trace_id "
@@ -52,7 +52,7 @@ def follow(log: EventLog, warehouse: Warehouse, backfill_id: str, behind: Marks)
     passed = _passed(log, behind)  # asked for first: what was passed is in the tables by then
     failed: Counter[str] = Counter()
     recovered = 0
-    for row in warehouse.query(_OUTCOMES, backfill_id=backfill_id, recovered=RECOVERED):
+    for row in warehouse.query(OUTCOMES, backfill_id=backfill_id, recovered=RECOVERED):
         number = int(str(row["number_of_objects"]))
         if row["state"] == FAILED:
             failed[str(row["error_code"])] += number

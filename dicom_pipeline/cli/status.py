@@ -27,10 +27,10 @@ _COUNTS: Final = {
 }
 """Catalog queries: what each stage has done."""
 
-_RECEIPTS: Final = (
+RECEIPTS: Final = (
     "SELECT transfer_status AS what, COUNT(*) AS n FROM dicom_object_meta GROUP BY transfer_status"
 )
-_FAILURES: Final = (
+FAILURES: Final = (
     "SELECT error_code AS what, COUNT(*) AS n FROM dicom_conversion_record "
     "WHERE state = 'failed' GROUP BY error_code"
 )
@@ -102,7 +102,7 @@ def read_status(settings: Settings) -> Status:
             receiver=receiver,
             queues=queues,
             counts=_counts(catalog, warehouse),
-            failures=_numbers(warehouse.query(_FAILURES)),
+            failures=_numbers(warehouse.query(FAILURES)),
             dead_letters=letters,
         )
 
@@ -128,7 +128,7 @@ def _abandoned(one: AbandonedRange) -> AbandonedStatus:
 
 def _counts(catalog: Catalog, warehouse: Warehouse) -> dict[str, dict[str, int]]:
     counts = {stage: _numbers(catalog.query(sql)) for stage, sql in _COUNTS.items()}
-    return {**counts, "object_meta": _numbers(warehouse.query(_RECEIPTS))}
+    return {**counts, "object_meta": _numbers(warehouse.query(RECEIPTS))}
 
 
 def _numbers(rows: list[dict[str, object]]) -> dict[str, int]:

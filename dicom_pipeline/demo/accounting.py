@@ -5,13 +5,24 @@ Used by the demonstration and by tests of the whole flow. Reads the tables only.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dicom_pipeline.catalog import Catalog, open_catalog
 from dicom_pipeline.messages import TransferStatus
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import locate
 from dicom_pipeline.warehouse import Warehouse, open_warehouse
+
+EVER: Final = "0001-01-01T00:00:00.000000Z"
+"""Before all receipts."""
+FAILURES: Final = (
+    "SELECT tenant_id, sop_uid, error_code, reason FROM dicom_conversion_record "
+    "WHERE state = 'failed'"
+)
+DECIDED: Final = (
+    "SELECT tenant_id, sop_uid FROM dicom_object_meta "
+    "WHERE transfer_status <> :pending AND created_time >= :since"
+)
 
 
 class Acknowledged(NamedTuple):
@@ -44,7 +55,7 @@ class Tables(NamedTuple):
 
 
 def missing(
-    settings: Settings, acknowledged: Iterable[Acknowledged], *, since: str = ""
+    settings: Settings, acknowledged: Iterable[Acknowledged], *, since: str = EVER
 ) -> list[Missing]:
     """What the acknowledged objects lack; empty: everything is accounted for.
 
@@ -77,7 +88,7 @@ def _lacks(
         yield f"{lacking} of {receipts} decided receipts in dicom_object_meta"
 
 
-def read_tables(settings: Settings, *, since: str = "") -> Tables:
+def read_tables(settings: Settings, *, since: str = EVER) -> Tables:
     """What catalog and warehouse say of all objects."""
     with open_catalog(settings) as catalog, open_warehouse(settings) as warehouse:
         stored = {
@@ -99,20 +110,12 @@ def _renditions(catalog: Catalog) -> dict[Acknowledged, tuple[str, str | None]]:
 
 
 def _failures(warehouse: Warehouse) -> dict[Acknowledged, str]:
-    rows = warehouse.query(
-        "SELECT tenant_id, sop_uid, error_code, reason FROM dicom_conversion_record "
-        "WHERE state = 'failed'"
-    )
+    rows = warehouse.query(FAILURES)
     return {_key(row): f"{row['error_code']}: {row['reason']}" for row in rows}
 
 
 def _decided(warehouse: Warehouse, since: str) -> Counter[Acknowledged]:
-    rows = warehouse.query(
-        "SELECT tenant_id, sop_uid FROM dicom_object_meta "
-        "WHERE transfer_status <> :pending AND created_time >= :since",
-        pending=TransferStatus.PENDING,
-        since=since,
-    )
+    rows = warehouse.query(DECIDED, pending=TransferStatus.PENDING, since=since)
     return Counter(_key(row) for row in rows)
 
 

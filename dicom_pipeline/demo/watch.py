@@ -18,7 +18,7 @@ _SQL: Final = {
     INDEXED: "SELECT trace_id FROM instance WHERE row_version >= :version",
     "rendition decision": "SELECT trace_id FROM rendition WHERE row_version >= :version",
 }
-_RECEIPTS: Final = (
+RECEIPTS: Final = (
     "SELECT trace_id, created_time FROM dicom_object_meta WHERE created_time >= :since"
 )
 _META: Final = "row in dicom_object_meta"
@@ -62,7 +62,7 @@ class Watch:
     def _look(self) -> None:
         for name, sql in _SQL.items():
             self._note(name, self._catalog.query, sql)
-        for row in self._warehouse.query(_RECEIPTS, since=self.since):
+        for row in self._warehouse.query(RECEIPTS, since=self.since):
             trace_id = str(row["trace_id"])
             self._received[trace_id] = _parse(str(row["created_time"]))
             self._seen[_META].setdefault(trace_id, time.time())

@@ -1,19 +1,17 @@
 """SIGKILL at random moments while objects flow: nothing acknowledged is lost, nothing doubled."""
 
 import random
-import threading
 import time
 from collections import Counter
 
 import psutil
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE
 
 from dicom_pipeline.catalog import open_catalog
-from dicom_pipeline.demo.accounting import Acknowledged, missing
+from dicom_pipeline.demo.accounting import missing
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.datasets import an_image
+from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.stack import RunningStack
 
 KILLS = 24
@@ -25,41 +23,9 @@ KILLING_SECONDS = 240
 CATCH_UP_SECONDS = 420
 
 
-class Modality(threading.Thread):
-    """Sends object after object, each again until it is acknowledged, and remembers each answer."""
-
-    def __init__(self, stack):
-        super().__init__(daemon=True)
-        self.stack = stack
-        self.acknowledged = []
-        self.stopping = threading.Event()
-        self.association = None
-
-    def run(self):
-        for number in range(OBJECTS):
-            ds = an_image(number, SeriesInstanceUID=f"1.2.3.{number % 7}")
-            while not self.stopping.is_set() and not self.send(ds):
-                time.sleep(0.2)
-            if self.stopping.wait(1 / OBJECTS_PER_SECOND):
-                break
-        if self.association and self.association.is_established:
-            self.association.release()
-
-    def send(self, ds):
-        try:
-            if self.association is None or not self.association.is_established:
-                entity = AE(ae_title="MODALITY")
-                entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = 10
-                entity.add_requested_context(ds.SOPClassUID, ExplicitVRLittleEndian)
-                self.association = entity.associate(
-                    "127.0.0.1", self.stack.receiver_port, ae_title="DICOM_PIPELINE"
-                )
-            status = self.association.send_c_store(ds).get("Status")
-        except (OSError, RuntimeError, ValueError):
-            return False
-        if status == 0:
-            self.acknowledged.append(Acknowledged(str(ds.SOPInstanceUID), "default"))
-        return status == 0
+def images():
+    for number in range(OBJECTS):
+        yield an_image(number, SeriesInstanceUID=f"1.2.3.{number % 7}")
 
 
 def kill(stack, part):
@@ -107,7 +73,7 @@ def test_kills_at_random_moments_lose_nothing_and_double_nothing(tmp_path):
     home = tmp_path / "home"
     settings = {"stream_backoff_seconds": 1, "stream_range_messages": 100}
     with RunningStack(home, worker_node_id="node-1", **settings) as stack:
-        modality = Modality(stack)
+        modality = Modality(lambda: stack.receiver_port, images(), OBJECTS_PER_SECOND)
         modality.start()
         killed = Counter()
         deadline = time.monotonic() + KILLING_SECONDS
@@ -115,9 +81,7 @@ def test_kills_at_random_moments_lose_nothing_and_double_nothing(tmp_path):
             time.sleep(chance.uniform(0.5, 4))
             part = min(PARTS, key=lambda name: (killed[name], chance.random()))
             killed[part] += kill_when_there(stack, part)
-        modality.stopping.set()
-        modality.join(30)
-        assert not modality.is_alive()
+        modality.end()
         stack.wait_until_ready()
         stack.wait_until_caught_up(CATCH_UP_SECONDS)
 

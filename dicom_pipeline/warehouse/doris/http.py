@@ -81,6 +81,7 @@ def exchange(  # noqa: PLR0913 - a request has that many parts
     raw = socket.create_connection((endpoint.host, endpoint.port), limits.connect)
     with contextlib.ExitStack() as opened:
         opened.callback(raw.close)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection: socket.socket = raw
         if endpoint.secure:
             context = tls or ssl.create_default_context()

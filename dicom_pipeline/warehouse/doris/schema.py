@@ -31,8 +31,8 @@ PROPERTIES (
     "enable_unique_key_merge_on_write" = "true"
 )"""
 )
-_APPLIED: Final = "SELECT number, checksum FROM schema_migration"
-_RECORD: Final = (
+APPLIED: Final = "SELECT number, checksum FROM schema_migration"
+RECORD: Final = (
     "INSERT INTO schema_migration (number, name, checksum, applied_at)"
     " VALUES (:number, :name, :checksum, :applied_at)"
 )
@@ -87,13 +87,13 @@ def migrate(session: Session, options: DorisOptions) -> list[str]:
     migrations = load_migrations(*SCHEMA)
     session.create_database()
     session.execute(bookkeeping(options))
-    rows = session.query(_APPLIED, {})
+    rows = session.query(APPLIED, {})
     applied = {int(str(row["number"])): str(row["checksum"]) for row in rows}
     missing = pending(migrations, applied)
     for migration in missing:
         for statement in statements(migration, options):
             session.execute(statement)
-        session.execute(_RECORD, record(migration))
+        session.execute(RECORD, record(migration))
     return [migration.name for migration in missing]
 
 

@@ -12,10 +12,13 @@ import pymysql
 from pymysql.cursors import DictCursor
 
 from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
-from dicom_pipeline.warehouse.doris.binding import client_format
+from dicom_pipeline.warehouse.doris.binding import client_format, client_values
 from dicom_pipeline.warehouse.doris.options import Address, DorisOptions
 
 T = TypeVar("T")
+
+SET_TIME_ZONE: Final = "SET time_zone = '+00:00'"
+"""Begins every connection: our times are UTC."""
 
 _UNKNOWN_DATABASE: Final = 1049
 _DENIED: Final = frozenset({1044, 1045, 1227})
@@ -66,7 +69,7 @@ class Session:
         """
 
         def ask(cursor: DictCursor) -> list[dict[str, object]]:
-            cursor.execute(client_format(sql), dict(parameters))
+            cursor.execute(client_format(sql), client_values(parameters))
             return [{name: _portable(value) for name, value in row.items()} for row in cursor]
 
         return self._at_any_frontend(ask, parameters)
@@ -81,7 +84,7 @@ class Session:
             self.close()
             self._connection = self._connect(database=False)
             try:
-                self.execute(f"CREATE DATABASE IF NOT EXISTS `{self._options.database}`")
+                self.execute(create_database(self._options))
             finally:
                 self.close()
 
@@ -146,7 +149,7 @@ class Session:
             connect_timeout=max(1, round(options.connect_seconds)),
             read_timeout=options.query_seconds,
             write_timeout=options.query_seconds,
-            init_command="SET time_zone = '+00:00'",
+            init_command=SET_TIME_ZONE,
             ssl=tls_context(options) if options.mysql_tls else None,
         )
 
@@ -164,6 +167,11 @@ class Session:
         if any(said in text.lower() for said in _AWAY):
             return TransientError(f"{where}: {text}")
         return PermanentError(f"{where}: {text}")
+
+
+def create_database(options: DorisOptions) -> str:
+    """The statement that creates the database of the URL."""
+    return f"CREATE DATABASE IF NOT EXISTS `{options.database}`"
 
 
 def tls_context(options: DorisOptions) -> ssl.SSLContext:

@@ -20,6 +20,7 @@ class Stoppable:
 
     def process_request(self, request, client_address) -> None:
         self._open.add(request)
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request) -> None:

@@ -1,0 +1,213 @@
+"""The main job on Kafka, MariaDB and Redis, with three partitions a topic and two receivers."""
+
+import json
+import time
+import urllib.request
+import uuid
+from contextlib import ExitStack
+
+import pytest
+from confluent_kafka import Producer
+
+from dicom_pipeline.catalog import open_catalog
+from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.event_log import open_event_log
+from dicom_pipeline.messages import DEAD_LETTER_QUEUE, INDEX_QUEUE, OffsetRange, decode_dead_letter
+from dicom_pipeline.stages import STAGES
+from dicom_pipeline.warehouse import open_warehouse
+from dicom_pipeline_tests.datasets import an_image
+from dicom_pipeline_tests.flow import dump_tables
+from dicom_pipeline_tests.site import NODES, PARTITIONS, LagWatch, running_site
+
+CATCH_UP_SECONDS = 150
+RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName } } } }"
+RE_EXECUTE = """
+mutation ($parent: String!) {
+  launchRunReexecution(reexecutionParams: {parentRunId: $parent, strategy: ALL_STEPS}) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+  }
+}
+"""
+OBJECTS = 40
+"""From each modality."""
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def site(kafka_broker, mariadb, redis_server, tmp_path_factory):
+    if not kafka_broker.running():
+        kafka_broker.start()
+    with ExitStack() as undo:
+        yield undo.enter_context(
+            running_site(
+                tmp_path_factory.mktemp("site"),
+                event_log_url=kafka_broker.url(f"site-{uuid.uuid4().hex[:8]}."),
+                catalog_url=undo.enter_context(mariadb.fresh_database()),
+                cache_url=redis_server.fresh_url(),
+            )
+        )
+
+
+def images(sender, objects=OBJECTS):
+    """Slices of a few series; every tenth UID comes from the other sender too, with other bytes."""
+    for number in range(objects):
+        seed = number if number % 10 == 0 else 1000 * (sender + 1) + number
+        yield an_image(seed, SeriesInstanceUID=f"1.2.3.{number % 5}", InstanceNumber=sender)
+
+
+@pytest.fixture(scope="module")
+def acknowledged(site):
+    """Everything that two modalities have sent to one receiver each, and the site has done."""
+    modalities = [site.modality(node, images(n), per_second=10) for n, node in enumerate(NODES)]
+    watch = LagWatch(site, lambda: [one for m in modalities for one in list(m.acknowledged)])
+    watch.start()
+    for modality in modalities:
+        modality.join(120)
+        assert not modality.is_alive()
+    site.wait_until_caught_up(CATCH_UP_SECONDS)
+    watch.end()
+    return [one for modality in modalities for one in modality.acknowledged]
+
+
+def graphql(site, query, **variables):
+    request = urllib.request.Request(
+        f"{site.stack.info.ui}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def runs(site):
+    return graphql(site, RUNS)["runsOrError"]["results"]
+
+
+def wait_until(reached, seconds=CATCH_UP_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def tables(site):
+    with open_catalog(site.settings) as catalog, open_warehouse(site.settings) as warehouse:
+        return dump_tables(catalog, warehouse)
+
+
+def column(site, sql):
+    with open_catalog(site.settings) as catalog:
+        return [row["value"] for row in catalog.query(sql)]
+
+
+def dead_letters(site):
+    with open_event_log(site.settings) as log:
+        topic_id = log.topic_id(DEAD_LETTER_QUEUE)
+        return [
+            decode_dead_letter(record.value)
+            for partition, (low, high) in log.watermarks(DEAD_LETTER_QUEUE).items()
+            if low < high
+            for record in log.read(OffsetRange(DEAD_LETTER_QUEUE, topic_id, partition, low, high))
+        ]
+
+
+def test_every_object_of_both_receivers_is_stored_indexed_and_decided_exactly_once(
+    site, acknowledged
+):
+    assert len(acknowledged) == 2 * OBJECTS
+    site.require_exactly_once(acknowledged)
+    nodes = column(site, "SELECT DISTINCT worker_node_id AS value FROM storage_record")
+    assert set(nodes) == set(NODES)
+    with open_event_log(site.settings) as log:
+        marks = log.watermarks(INDEX_QUEUE)
+        assert len(marks) == PARTITIONS
+        assert all(high for _, high in marks.values())
+
+
+def test_lag_is_zero_once_everything_is_done(site, acknowledged):
+    assert acknowledged
+    assert not any(site.left().values())
+    assert site.lag() == 0
+
+
+def test_a_range_that_is_replayed_through_dagster_changes_nothing(site, acknowledged):
+    assert acknowledged
+    before = tables(site)
+    of_each_job = {run["pipelineName"]: run["runId"] for run in runs(site)}
+    replayed = [of_each_job[stage.job_name] for stage in STAGES]
+    for run in replayed:
+        answer = graphql(site, RE_EXECUTE, parent=run)["launchRunReexecution"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+    ended = {"SUCCESS", "FAILURE", "CANCELED"}
+    wait_until(lambda: {run["status"] for run in runs(site)} <= ended)
+    assert {run["status"] for run in runs(site)} == {"SUCCESS"}
+    site.wait_until_caught_up(CATCH_UP_SECONDS)
+    assert tables(site) == before
+
+
+def publish_foreign(site, broker, messages):
+    """Messages that no receiver wrote, into the middle of what the receivers write."""
+    prefix = site.settings.event_log_url.partition("topic_prefix=")[2]
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "message.max.bytes": 4 << 20})
+    for key, value in messages:
+        producer.produce(f"{prefix}{INDEX_QUEUE}", value, key, partition=1)
+    assert producer.flush(30) == 0
+
+
+def test_foreign_messages_in_the_middle_of_a_range_are_set_aside_and_stop_nothing(
+    site, kafka_broker, acknowledged
+):
+    assert dead_letters(site) == []
+    a_large_event = json.dumps({"trace_id": "x" * (2 << 20)}).encode()
+    foreign = [
+        (None, None),
+        (b"\xff\xfe", b"\xff{"),
+        (b"key", b"{}"),
+        (None, bytes(2 << 20)),
+        (b"key", a_large_event),
+    ]
+    modality = site.modality("node-1", (an_image(5000 + n) for n in range(30)), per_second=20)
+    for message in foreign:
+        publish_foreign(site, kafka_broker, [message])
+        time.sleep(0.2)
+    modality.join(60)
+    assert not modality.is_alive()
+    site.wait_until_caught_up(CATCH_UP_SECONDS)
+    site.require_exactly_once([*acknowledged, *modality.acknowledged])
+    letters = dead_letters(site)
+    assert {letter.code for letter in letters} == {"unreadable_event"}
+    assert {(letter.topic, letter.partition) for letter in letters} == {(INDEX_QUEUE, 1)}
+    assert len({letter.offset for letter in letters}) == len(foreign)
+    assert sorted(len(letter.value) for letter in letters) == [0, 2, 2, 1 << 20, 1 << 20]
+
+
+def test_a_topic_that_is_deleted_and_created_again_goes_on_from_its_start(
+    site, kafka_broker, acknowledged
+):
+    with open_event_log(site.settings) as log:
+        before = log.topic_id(INDEX_QUEUE)
+        prefix = site.settings.event_log_url.partition("topic_prefix=")[2]
+        (deleted,) = kafka_broker.admin().delete_topics([f"{prefix}{INDEX_QUEUE}"]).values()
+        deleted.result(30)
+        wait_until(lambda: recreated(site, log, before))
+    modality = site.modality("node-2", (an_image(6000 + n) for n in range(20)), per_second=20)
+    modality.join(60)
+    assert not modality.is_alive()
+    site.wait_until_caught_up(CATCH_UP_SECONDS)
+    site.require_exactly_once([*acknowledged, *modality.acknowledged])
+    assert site.lag() == 0
+    with open_event_log(site.settings) as log:
+        assert sum(high for _, high in log.watermarks(INDEX_QUEUE).values()) == 20
+
+
+def recreated(site, log, before):
+    """As an operator does it: with `migrate`."""
+    try:
+        log.create_topics([INDEX_QUEUE], PARTITIONS)
+        return log.topic_id(INDEX_QUEUE) != before
+    except PipelineError:
+        return False
