@@ -1,10 +1,11 @@
-"""Where Dagster keeps runs, events, schedules and the sensors' cursors: what `dagster.yaml` says.
+"""Where Dagster keeps runs, events, schedules and the sensors' cursors, by its `dagster.yaml`.
 
 The storage is asked directly: an instance of Dagster would create missing tables.
 """
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ SYSTEM: Final = "Dagster storage"
 
 _PORTS: Final = {"postgres": 5432, "mysql": 3306}
 _DRIVERS: Final = {"postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql"}
+_PACKAGES: Final = {"postgres": "dagster_postgres", "mysql": "dagster_mysql"}
+"""Dagster's own packages for them; their versions go with Dagster's."""
 _CONNECT_SECONDS: Final = 5
 _SQLITE_FILES: Final = {
     "runs": "history/runs.db",
@@ -35,14 +38,14 @@ _UPGRADE: Final = "stop everything and run `dagster instance migrate` with DAGST
 
 
 def check_dagster_storage(settings: Settings) -> Iterator[Check]:
-    """The storage of the instance in this home."""
-    file = settings.dagster_home / "dagster.yaml"
-    if not file.exists():
+    """The storage of the instance that `up` starts."""
+    file = settings.dagster_yaml or settings.dagster_home / "dagster.yaml"
+    if not settings.dagster_yaml and not file.exists():
         yield ok(SYSTEM, "reachable", f"{file.parent} is not created yet", "`up` creates it")
         return
     try:
         storage = _storage(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         found = f"{file} cannot be understood ({type(error).__name__}: {error})"
         yield failure(SYSTEM, "configuration", found, "correct it, and set the variables it names")
         return
@@ -111,6 +114,10 @@ def _server(kind: str, url: "URL", home: Path) -> Iterator[Check]:
     from sqlalchemy import NullPool, create_engine  # noqa: PLC0415 - heavy, only for servers
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
+    package = _PACKAGES[kind]
+    if find_spec(package) is None:
+        yield failure(SYSTEM, "client", f"{package} is not installed", f"pip install {package}")
+        return
     address = Address(url.host or "localhost", url.port or _PORTS[kind])
     reached = list(reachable(SYSTEM, [address], "storage in dagster.yaml"))
     yield from reached
@@ -125,9 +132,6 @@ def _server(kind: str, url: "URL", home: Path) -> Iterator[Check]:
         )
         with engine.connect() as connection:
             yield from _asked(kind, connection, home)
-    except ImportError as error:
-        found = f"its client is not installed ({error.name})"
-        yield failure(SYSTEM, "client", found, f"pip install dicom-pipeline[{kind}]")
     except SQLAlchemyError as error:
         cause = type(getattr(error, "orig", None) or error).__name__
         remedy = "check user, password and database of the storage in dagster.yaml"

@@ -1,13 +1,17 @@
 """Dagster's storage, as the home's `dagster.yaml` chooses it."""
 
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
 
+import dicom_pipeline
 from dicom_pipeline.cli.checks.check import Verdict
 from dicom_pipeline.cli.network import free_port
 from dicom_pipeline_tests.cli.checks.looking import files_in, found, settings_in
+from dicom_pipeline_tests.services import postgres
 
 SYSTEM = "Dagster storage"
 
@@ -68,3 +72,35 @@ storage:
 )
 def test_a_configuration_that_cannot_be_used_fails(tmp_path, text):
     assert found(instance(tmp_path, text), SYSTEM)["configuration"].verdict is Verdict.FAIL
+
+
+@pytest.mark.service
+def test_a_postgres_is_looked_at_before_and_after_dagster_has_made_its_tables(
+    tmp_path, monkeypatch
+):
+    example = Path(dicom_pipeline.__file__).parent / "examples" / "dagster-postgres.yaml"
+    with postgres.running_postgres() as server:
+        variables = {
+            "HOST": postgres.HOST,
+            "PORT": str(server.port),
+            "USER": postgres.USER,
+            "PASSWORD": postgres.PASSWORD,
+            "DB": server.database,
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(f"DAGSTER_POSTGRES_{name}", value)
+        chosen = settings_in(tmp_path, dagster_yaml=example)
+        fresh = found(chosen, SYSTEM)
+        assert fresh["schema"].found == "no tables yet"
+        home = chosen.dagster_home
+        home.mkdir(parents=True)
+        shutil.copyfile(example, home / "dagster.yaml")
+        with DagsterInstance.from_config(str(home)) as started:
+            started.get_runs()
+        used = found(chosen, SYSTEM)
+        assert {"reachable", "version", "rights", "schema", "clock"} == set(used)
+        assert {one.verdict for one in used.values()} == {Verdict.OK}
+        monkeypatch.setenv("DAGSTER_POSTGRES_PASSWORD", "wr0ng-password")
+        refused = found(chosen, SYSTEM)["usable"]
+        assert refused.verdict is Verdict.FAIL
+        assert "wr0ng" not in str(refused)
