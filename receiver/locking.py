@@ -57,7 +57,7 @@ class NodeLock:
             NodeInUseError: another receiver has it.
         """
         self._file: IO[str] | None = None
-        path = incoming.with_name(f"{incoming.name}.lock")
+        self.path = path = incoming.with_name(f"{incoming.name}.lock")
         try:
             self._file = _locked(path, wait_seconds)
         except BlockingIOError as error:

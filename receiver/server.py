@@ -68,8 +68,14 @@ def status_path(home: Path, worker_node_id: str) -> Path:
 
 
 def open_log_with_topics(settings: Settings) -> EventLog:
-    """The event log that the settings choose, with every queue in it."""
+    """The event log that the settings choose; the embedded one with every queue in it.
+
+    On servers `dicom-pipeline migrate` creates the queues: a receiver with a mistyped setting would
+    fill others than those that are read.
+    """
     log = open_event_log(settings)
+    if settings.event_log_url:
+        return log
     try:
         log.create_topics(ALL_QUEUES, settings.event_log_partitions)
     except BaseException:
@@ -126,6 +132,7 @@ class Receiver:
             undo.callback(self.outbox.close)
             self._node = NodeLock(incoming, lock_seconds)
             undo.callback(self._node.close)
+            _require_links(settings.storage, self._node.path)
             recover(settings.storage, incoming, self.outbox)
             adopt_orphans(settings.storage, self.outbox)
             self.receiving = Receiving(
@@ -294,6 +301,28 @@ def _require_writable(storage: Path, incoming: Path) -> None:
             f"STORAGE_ROOT {storage} cannot be written ({error.strerror}): mount it writable, give "
             "the receiver's user the right to write there, or correct the setting"
         ) from error
+
+
+def _require_links(storage: Path, file: Path) -> None:
+    """Try a second name for a file.
+
+    Raises:
+        ConfigurationError: the file system has no hard links, without which no object would get
+            its name.
+    """
+    second = file.with_name(f"{file.name}.probe")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(file, second)
+    except OSError as error:
+        another_users = error.errno == errno.EPERM and file.stat().st_uid != os.geteuid()
+        if another_users or error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
+            return
+        raise ConfigurationError(
+            f"STORAGE_ROOT {storage} is on a file system without hard links ({error.strerror}): "
+            "put it on one that has them"
+        ) from error
+    second.unlink()
 
 
 def _listen(provider: "StorageProvider", settings: Settings) -> int:

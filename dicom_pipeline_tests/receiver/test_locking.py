@@ -9,8 +9,11 @@ from contextlib import closing
 
 import pytest
 
+from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.receiver.running import process, run_to_exit
 from receiver.locking import NodeInUseError, NodeLock
+from receiver.server import Receiver
 
 
 @pytest.fixture
@@ -71,3 +74,13 @@ def test_a_second_receiver_of_a_name_is_refused_though_its_home_is_another(tmp_p
         first.wait(30)
         with process(tmp_path / "b", STORAGE_ROOT=storage):
             pass
+
+
+def test_a_storage_without_hard_links_is_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    settings = Settings(dicom_pipeline_home=tmp_path, receiver_port=0)
+    with pytest.raises(ConfigurationError, match="hard links"):
+        Receiver(settings).start()
