@@ -4,17 +4,7 @@ import fcntl
 
 import pytest
 from dagster import DagsterInstance
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import (
-    RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    SensorInstigatorData,
-)
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from dicom_pipeline.cli import copying
 from dicom_pipeline.cli.copying import run_copy
@@ -26,8 +16,8 @@ from dicom_pipeline.messages import STORAGE_QUEUE
 from dicom_pipeline.moving import Copying
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import INDEX, STORAGE
-from dicom_pipeline.streams import Ledger, encode
-from dicom_pipeline_tests.moving.homes import fill_tables, open_home, publish
+from dicom_pipeline.streams import Ledger
+from dicom_pipeline_tests.moving.homes import fill_tables, open_home, publish, save_cursor
 
 
 @pytest.fixture
@@ -106,19 +96,8 @@ def test_ctrl_c_has_its_code_and_the_next_call_goes_on(source, target, capsys, m
 
 def test_emptied_cursors_hold_no_ledger_and_their_sensors_stay_as_they_are(source):
     settings = source.settings
-    settings.dagster_home.mkdir()
-    (settings.dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("dicom_pipeline"), "repository")
-    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        for stage in (STORAGE, INDEX):
-            instance.add_instigator_state(
-                InstigatorState(
-                    RemoteInstigatorOrigin(origin, stage.sensor_name),
-                    InstigatorType.SENSOR,
-                    InstigatorStatus.RUNNING,
-                    SensorInstigatorData(cursor=encode(Ledger(topic_id="old")), min_interval=5),
-                )
-            )
+    for stage in (STORAGE, INDEX):
+        save_cursor(settings, stage, Ledger(topic_id="old"))
     assert {name: one.topic_id for name, one in read_ledgers(settings).items()} == {
         STORAGE.sensor_name: "old",
         INDEX.sensor_name: "old",

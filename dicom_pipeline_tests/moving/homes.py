@@ -3,13 +3,27 @@
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from dagster import DagsterInstance
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+)
+
 from dicom_pipeline.catalog import AbandonedRange, Catalog, open_catalog
 from dicom_pipeline.cli.migration import migrate
 from dicom_pipeline.event_log import EventLog, Message, open_event_log
 from dicom_pipeline.messages import ALL_QUEUES, OffsetRange
 from dicom_pipeline.moving import Copying, Source, System, moved_systems
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.streams import Ledger, Outstanding
+from dicom_pipeline.stages import Stage
+from dicom_pipeline.streams import Ledger, Outstanding, encode
 from dicom_pipeline.warehouse import Warehouse, open_warehouse
 from dicom_pipeline.warehouse.columns import TABLES
 from dicom_pipeline_tests.catalog.samples import indexed, rendition, skeleton, storage_record
@@ -137,3 +151,19 @@ def copy(source: Home, target: Settings, ledgers=None, only=()):
         report = begun.run()
         begun.finish(report)
     return report
+
+
+def save_cursor(settings: Settings, stage: Stage, ledger: Ledger) -> None:
+    """Let the stage's sensor have planned as the ledger says."""
+    settings.dagster_home.mkdir(exist_ok=True)
+    (settings.dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("dicom_pipeline"), "repository")
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        instance.add_instigator_state(
+            InstigatorState(
+                RemoteInstigatorOrigin(origin, stage.sensor_name),
+                InstigatorType.SENSOR,
+                InstigatorStatus.RUNNING,
+                SensorInstigatorData(cursor=encode(ledger), min_interval=5),
+            )
+        )

@@ -7,11 +7,25 @@ import sys
 
 import pytest
 
+from dicom_pipeline.cli.cursors import read_ledgers
+from dicom_pipeline.event_log import Message
+from dicom_pipeline.messages import DEAD_LETTER_QUEUE, INDEX_QUEUE, STORAGE_QUEUE
 from dicom_pipeline.moving.journal import Journal
 from dicom_pipeline.settings import Settings
+from dicom_pipeline.stages import INDEX, STORAGE
 from dicom_pipeline_tests.catalog.samples import contents, indexed
-from dicom_pipeline_tests.moving.homes import abandon, copy, copying, fill_tables, open_home
+from dicom_pipeline_tests.moving.homes import (
+    abandon,
+    copy,
+    copying,
+    fill_tables,
+    ledger_of,
+    open_home,
+    publish,
+    save_cursor,
+)
 from dicom_pipeline_tests.moving.test_interruption import Interruptions
+from dicom_pipeline_tests.services.mariadb import PASSWORD
 
 pytestmark = pytest.mark.service
 
@@ -81,20 +95,59 @@ def test_interrupted_and_gone_on_with_it_arrives_whole(source, database, monkeyp
     assert database.catalog.abandoned() == [waiting]
 
 
-def test_the_command_copies_in_place_and_says_where_to_go_on(source, database, tmp_path):
-    fill_tables(source)
-    done = subprocess.run(
-        [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "copy"],
-        env={
-            **os.environ,
-            "DICOM_PIPELINE_HOME": str(source.settings.home),
-            "CATALOG_URL": database.settings.catalog_url,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+def test_pending_messages_arrive_on_kafka_though_it_was_interrupted(
+    source, tmp_path, kafka_url, monkeypatch
+):
+    monkeypatch.setattr("dicom_pipeline.moving.queues.BATCH_ROWS", 9)
+    values = publish(source, STORAGE_QUEUE, 60)
+    source.log.publish([Message(STORAGE_QUEUE, "long", b"x" * (2 << 20))])
+    ledgers = {
+        STORAGE.sensor_name: ledger_of(source, STORAGE_QUEUE, planned=50, outstanding=[(3, 9)])
+    }
+    interruptions = Interruptions(random.randrange(1000))
+    settings = Settings(
+        dicom_pipeline_home=tmp_path / "old", event_log_url=kafka_url, event_log_partitions=3
     )
-    assert done.returncode == 0, done.stderr
-    assert "Everything is there" in done.stdout
-    assert contents(database.catalog) == contents(source.catalog)
+    with open_home(settings) as on_kafka:
+        report = None
+        while report is None:
+            try:
+                with copying(source, settings, ledgers) as begun:
+                    publish_them = begun._logs.target.publish
+                    begun._logs.target.publish = interruptions.around(publish_them)
+                    report = begun.run()
+                    begun.finish(report)
+            except KeyboardInterrupt:
+                continue
+        assert report.good
+        assert set(on_kafka.values(STORAGE_QUEUE)) == {*values[3:9], *values[50:]}
+        assert len(set(on_kafka.values(DEAD_LETTER_QUEUE))) == 1
+
+
+def test_the_command_moves_a_home_in_place_and_its_sensors_begin_anew(
+    source, database, kafka_url, monkeypatch, tmp_path
+):
+    fill_tables(source)
+    values = publish(source, INDEX_QUEUE, 5)
+    save_cursor(source.settings, INDEX, ledger_of(source, INDEX_QUEUE, planned=3))
+    settings = database.settings.model_copy(update={"event_log_url": kafka_url})
+    with open_home(settings) as moved:
+        done = subprocess.run(
+            [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "copy"],
+            env={
+                **os.environ,
+                "DICOM_PIPELINE_HOME": str(settings.home),
+                "CATALOG_URL": settings.catalog_url,
+                "EVENT_LOG_URL": settings.event_log_url,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Everything is there" in done.stdout
+        assert PASSWORD not in done.stdout
+        assert contents(moved.catalog) == contents(source.catalog)
+        assert moved.values(INDEX_QUEUE) == values[3:]
+    assert read_ledgers(settings) == {}
