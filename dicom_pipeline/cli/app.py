@@ -2,7 +2,18 @@
 
 import typer
 
-from dicom_pipeline.cli.commands import copy, demo, doctor, inspect, migrate, send, sql, status, up
+from dicom_pipeline.cli.commands import (
+    backfill,
+    copy,
+    demo,
+    doctor,
+    inspect,
+    migrate,
+    send,
+    sql,
+    status,
+    up,
+)
 from dicom_pipeline.storage import keep_private
 
 app = typer.Typer(
@@ -13,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (up, demo, send, status, inspect, migrate, doctor, copy, sql):
+for module in (up, demo, send, status, inspect, backfill, migrate, doctor, copy, sql):
     app.command()(module.command)
 
 
