@@ -22,6 +22,8 @@ from dicom_pipeline.table_columns import Row
 Conditions = Sequence[ColumnElement[bool]]
 Count = Callable[[Conditions], Select[Any]]
 """Counts something of the instances that meet the conditions."""
+Held = Mapping[str, Collection[tuple[object, ...]]]
+"""Keys of rows by the name of their table."""
 
 
 class Parents(NamedTuple):
@@ -38,27 +40,31 @@ def parents_of(instance: Row) -> Parents:
     return Parents(*(str(instance[name]) for name in Parents._fields))
 
 
-def recount(connection: Connection, parents: Collection[Parents]) -> None:
+def recount(connection: Connection, parents: Collection[Parents], held: Held) -> None:
     """Set the counts of all patients, studies and series among ``parents``.
 
     Each is locked before anything is counted, so that of two transactions that write instances of
     one parent, the one that counts later sees what the other has committed.
+
+    Args:
+        connection: in a transaction that has written the instances.
+        parents: whom they belong to, and whom they belonged to.
+        held: the keys of the rows that the transaction has written, and so locked, already.
     """
-    plans = [
-        (recounting, [recounting.parameters(key) for key in recounting.keys(parents)])
-        for recounting in _RECOUNTS
-    ]
-    for recounting, parameters in plans:
-        for one in parameters:
-            connection.execute(recounting.lock, one)
-    for recounting, parameters in plans:
-        if parameters:
-            connection.execute(recounting.update, parameters)
+    plans = [(recounting, recounting.keys(parents)) for recounting in _RECOUNTS]
+    for recounting, keys in plans:
+        for key in keys:
+            if key not in held.get(recounting.table, ()):
+                connection.execute(recounting.lock, recounting.parameters(key))
+    for recounting, keys in plans:
+        if keys:
+            connection.execute(recounting.update, [recounting.parameters(key) for key in keys])
 
 
 class _Recounting(NamedTuple):
     """How one level is locked and counted; the key's columns are parameters ``its_…``."""
 
+    table: str
     names: tuple[str, ...]
     lock: Select[Any]
     update: Update
@@ -76,6 +82,7 @@ def _recount(parent: Table, counts: Mapping[str, Count]) -> _Recounting:
     its = [INSTANCE.c[name] == bindparam(f"its_{name}") for name in names]
     values = {name: count(its).scalar_subquery() for name, count in counts.items()}
     return _Recounting(
+        parent.name,
         names,
         select(parent.c[names[0]]).where(*own).with_for_update(),
         update(parent).where(*own).values(values),

@@ -47,12 +47,13 @@ class SqlCatalog(SqlStore):
         # the order in which the versions of an object come makes no difference.
         instances = tables.complete(tables.INSTANCE_COLUMNS, (item.instance for item in objects))
         parents = _parents(objects)
+        held = {table.name: _keys(table, rows) for table, rows in parents}
 
         def work(connection: Connection) -> set[Parents]:
             concerned = store_instances(connection, instances)
             for table, rows in parents:
                 upsert(connection, table, rows)
-            recount(connection, concerned)
+            recount(connection, concerned, held)
             return concerned
 
         return {Study(one.tenant_id, one.study_uid) for one in self._database.transact(work)}
@@ -114,6 +115,10 @@ def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:
         )
         for level, table, columns in _PARENT_LEVELS
     ]
+
+
+def _keys(table: Table, rows: Sequence[Row]) -> set[tuple[object, ...]]:
+    return {tuple(row[column.name] for column in table.primary_key.columns) for row in rows}
 
 
 def _within(offsets: OffsetRange) -> tuple[ColumnElement[bool], ...]:
