@@ -13,8 +13,14 @@ SLOW = "the answer takes a while"
 STATUS = "HTTP status instead of an answer"
 LOST_QUERY = "the connection of the MySQL protocol breaks during a statement"
 REFUSED_QUERY = "a statement is refused with a message"
+HOLD_AT_FRONTEND = "a frontend does not answer until it is let"
+HOLD_IN_BODY = "a backend stops reading in the middle of the body until it is let"
+HOLD_BEFORE_ANSWER = "a load is done, and its answer waits until it is let"
 
 KINDS = (
+    HOLD_AT_FRONTEND,
+    HOLD_IN_BODY,
+    HOLD_BEFORE_ANSWER,
     PUBLISH_TIMEOUT,
     LOSE_ANSWER,
     DIE_IN_BODY,
@@ -25,6 +31,24 @@ KINDS = (
     LOST_QUERY,
     REFUSED_QUERY,
 )
+
+
+class Hold:
+    """Something that waits in the middle of things."""
+
+    def __init__(self) -> None:
+        self._reached, self._let = threading.Event(), threading.Event()
+
+    def wait_there(self) -> None:
+        self._reached.set()
+        self._let.wait(30)
+
+    def wait_until_reached(self) -> None:
+        assert self._reached.wait(30), "nothing came here"
+
+    def let_go(self) -> None:
+        self._let.set()
+
 
 _GOES_WELL = object()
 
@@ -49,6 +73,12 @@ class Faults:
                 return False, None
             detail = self._waiting[kind].pop(0)
             return (False, None) if detail is _GOES_WELL else (True, detail)
+
+    def hold(self, kind: str) -> None:
+        """Wait here, if that was asked for."""
+        due, hold = self.take(kind)
+        if due:
+            hold.wait_there()
 
     def clear(self) -> None:
         with self._lock:

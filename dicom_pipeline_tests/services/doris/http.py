@@ -61,6 +61,7 @@ class FrontendHandler(_Handler):
 
     def do_PUT(self) -> None:
         self.cluster.asked.append((self.server.node.host, dict(self.headers)))
+        self.cluster.faults.hold(faults.HOLD_AT_FRONTEND)
         due, status = self.cluster.faults.take(faults.STATUS)
         if due:
             self.answer("out of order", status)
@@ -122,7 +123,8 @@ class BackendHandler(_Handler):
             transaction.status = ABORTED
             self.answer(_told(label, "Fail", f"[ANALYSIS_ERROR]{error.text}"))
         except (ConnectionError, TimeoutError):
-            transaction.status = ABORTED
+            if transaction.status == RUNNING:  # what is done stays done, whoever listens
+                transaction.status = ABORTED
             raise
 
     def _load(self, transaction: Transaction, database: str, table: str) -> None:
@@ -158,6 +160,7 @@ class BackendHandler(_Handler):
         self._success(transaction, {**counts, "NumberLoadedRows": len(loaded.rows)})
 
     def _success(self, transaction: Transaction, counts: dict[str, object]) -> None:
+        self.cluster.faults.hold(faults.HOLD_BEFORE_ANSWER)
         if self.cluster.faults.take(faults.LOSE_ANSWER)[0]:
             self.hang_up()
             return
@@ -185,7 +188,10 @@ class BackendHandler(_Handler):
         size = int(self.headers["Content-Length"])
         dies, seconds = self.cluster.faults.take(faults.DIE_IN_BODY)
         breaks = self.cluster.faults.take(faults.ABORT_IN_BODY)[0]
-        body = self.rfile.read(size // 2 if dies or breaks else size)
+        body = self.rfile.read(size // 2 if dies or breaks else size // 4)
+        if not dies and not breaks:
+            self.cluster.faults.hold(faults.HOLD_IN_BODY)
+            body += self.rfile.read(size - len(body))
         if dies:
             transaction.until = time.monotonic() + (seconds or 0)
             self.server.node.stop()
