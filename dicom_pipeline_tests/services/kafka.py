@@ -20,7 +20,13 @@ from urllib.parse import quote
 import pytest
 import trustme
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -106,6 +112,13 @@ class KafkaBroker:
         self.client_file = folder / "client.pem"
         """Certificate and key of a client that may do everything."""
         self._settings = folder / "server.properties"
+        self._admin = AdminClient(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "reconnect.backoff.max.ms": 200,
+                "logger": _QUIET,
+            }
+        )
         self._prepare()
 
     def url(self, prefix=""):
@@ -119,8 +132,8 @@ class KafkaBroker:
         return f"kafka+ssl://{user}:{quote(password, safe='')}@{self.sasl_bootstrap}?{query}"
 
     def admin(self):
-        """A client that may do everything; its log is dropped."""
-        return AdminClient({"bootstrap.servers": self.bootstrap, "logger": _QUIET})
+        """A client that may do everything, the same one each time; its log is dropped."""
+        return self._admin
 
     def delete_topics(self, *topics):
         """Delete them, by their full names, and wait until they are gone."""
@@ -130,6 +143,16 @@ class KafkaBroker:
         deadline = time.monotonic() + _STOP_SECONDS
         while set(topics) & admin.list_topics(timeout=_STOP_SECONDS).topics.keys():
             assert time.monotonic() < deadline, "Kafka does not delete topics"
+
+    def configure(self, topic, **settings):
+        """Change a topic's configuration, as its administrators may."""
+        entries = [
+            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+            for name, value in settings.items()
+        ]
+        change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        for changed in self.admin().incremental_alter_configs([change]).values():
+            changed.result(_STOP_SECONDS)
 
     def start(self):
         """Start it, with the data it had, and wait until it serves."""

@@ -42,7 +42,9 @@ class KafkaEventLog:
     def deviations(self, topics: Iterable[str], partitions: int) -> list[str]:
         """What an operator should change about the topics, one sentence each; empty: nothing."""
         names = [self._name(topic) for topic in topics]
-        return list(topics_.deviations(self._requests, names, partitions, self._retention_hours))
+        return list(
+            topics_.deviations(self._requests, self._url, names, partitions, self._retention_hours)
+        )
 
     def missing_rights(self, topics: Iterable[str]) -> list[str]:
         """Rights on existing topics that the user does not have, one sentence a topic."""

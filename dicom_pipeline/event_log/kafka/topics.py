@@ -97,7 +97,7 @@ def _await_leaders(requests: Requests, topics: Sequence[str], seconds: float) ->
 
 
 def deviations(
-    requests: Requests, topics: Sequence[str], partitions: int, retention_hours: int
+    requests: Requests, url: KafkaUrl, topics: Sequence[str], partitions: int, retention_hours: int
 ) -> Iterator[str]:
     """What an operator should change about existing topics, one sentence each.
 
@@ -106,14 +106,14 @@ def deviations(
     existing = requests.existing(topics)
     for topic in topics:
         if topic in existing:
-            for found in _deviations(requests, topic, partitions, retention_hours):
+            for found in _deviations(requests, url, topic, partitions, retention_hours):
                 yield f"topic {topic}: {found}"
         else:
             yield f"topic {topic} does not exist: create it with `dicom-pipeline migrate`"
 
 
 def _deviations(
-    requests: Requests, topic: str, partitions: int, retention_hours: int
+    requests: Requests, url: KafkaUrl, topic: str, partitions: int, retention_hours: int
 ) -> Iterator[str]:
     found = len(requests.describe(topic).partitions)
     if found < partitions:
@@ -137,6 +137,11 @@ def _deviations(
         yield (
             f"retention.ms={retention} is shorter than EVENT_LOG_RETENTION_HOURS="
             f"{retention_hours}: messages may be deleted before they are processed"
+        )
+    if int(settings["max.message.bytes"]) < url.max_message_bytes:
+        yield (
+            f"max.message.bytes={settings['max.message.bytes']} is less than max_message_bytes="
+            f"{url.max_message_bytes} of EVENT_LOG_URL: what is larger is set aside"
         )
     if int(settings["retention.bytes"]) >= 0:
         yield (
