@@ -22,7 +22,7 @@ from dicom_pipeline.warehouse import (
     Warehouse,
 )
 
-PAGE: Final = 500
+PAGE: Final = 2_000
 """Candidates that are read, published and written down at a time."""
 BACKOFF_MAX_SECONDS: Final = 86_400.0
 """The longest pause between two attempts."""

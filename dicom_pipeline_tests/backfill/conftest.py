@@ -1,4 +1,4 @@
-"""Empty embedded stores."""
+"""Empty stores: the warehouse is the embedded one, and the double of Doris."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import ALL_QUEUES
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.warehouse import open_warehouse
+from dicom_pipeline_tests.warehouse.adapters import ADAPTERS
 
 
 @pytest.fixture
@@ -21,9 +21,9 @@ def log(settings):
         yield log
 
 
-@pytest.fixture
-def warehouse(settings):
-    with open_warehouse(settings) as warehouse:
+@pytest.fixture(params=ADAPTERS)
+def warehouse(request):
+    with request.param() as opener, opener() as warehouse:
         warehouse.migrate()
         yield warehouse
 
