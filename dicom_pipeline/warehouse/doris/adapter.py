@@ -46,6 +46,10 @@ class DorisWarehouse:
         """For statements that only Doris knows."""
         return self._session
 
+    def error_log(self, url: str) -> str:
+        """See `StreamLoader.error_log`."""
+        return self._loader.error_log(url)
+
     def load(self, table: str, rows: Sequence[Row], label: str) -> int:
         if table not in TABLES:
             raise PermanentError(f"load {label}: the warehouse has no table {table}")

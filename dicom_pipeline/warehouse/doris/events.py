@@ -25,7 +25,8 @@ class Computed(NamedTuple):
 
 
 COMPUTED: Final[Mapping[str, Computed]] = {
-    "row_version": Computed("", "", f"version * {PHASES} + phase"),
+    # What is read is text to expressions, and text times a number is a DOUBLE: too few digits.
+    "row_version": Computed("", "", f"CAST(version AS BIGINT) * {PHASES} + CAST(phase AS BIGINT)"),
     "findings": Computed(
         "findings", "findings_list", "ARRAY_JOIN(CAST(findings_list AS ARRAY<STRING>), '\\n')"
     ),

@@ -13,6 +13,7 @@ SCHEME: Final = "doris"
 
 _SETTING: Final = "WAREHOUSE_URL"
 _DATABASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_ROUTINE_LOAD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?")
 _MOST_DAYS: Final = 500
 """``max_dynamic_partition_num`` of a frontend: one partition a day."""
@@ -52,6 +53,14 @@ class DorisOptions:
     replicas: int = 3
     buckets: int = 10
     retention_days: int | None = None
+    routine_load: str = "dicom_routine_load"
+    kafka_broker_list: str = ""
+    """The brokers as Doris reaches them; empty: those of ``EVENT_LOG_URL``."""
+    desired_concurrent_number: int = 3
+    max_batch_interval: int = 10
+    max_batch_rows: int = 300_000
+    max_batch_size: int = 200 << 20
+    max_error_number: int = 0
 
     def __str__(self) -> str:
         return f"warehouse {SCHEME}://{','.join(map(str, self.frontends))}/{self.database}"
@@ -115,6 +124,18 @@ def _flag(value: str) -> bool:
     return value == "true"
 
 
+def _name(value: str) -> str:
+    if not _ROUTINE_LOAD.fullmatch(value):
+        raise ValueError("say a name of letters, digits and underscores")
+    return value
+
+
+def _brokers(value: str) -> str:
+    if not all(_HOST.fullmatch(broker) for broker in value.split(",")):
+        raise ValueError("say host:port,host:port")
+    return value
+
+
 def _within(low: int, high: int) -> Callable[[str], int]:
     def number(value: str) -> int:
         if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
@@ -158,5 +179,12 @@ OPTIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "replicas": _within(1, 16),
     "buckets": _within(1, 256),
     "retention_days": _within(1, _MOST_DAYS),
+    "routine_load": _name,
+    "kafka_broker_list": _brokers,
+    "desired_concurrent_number": _within(1, 256),
+    "max_batch_interval": _within(1, 3600),
+    "max_batch_rows": _within(200_000, 1 << 31),
+    "max_batch_size": _within(100 << 20, 10 << 30),
+    "max_error_number": _within(0, 1 << 31),
 }
 """Each option of the URL (``docs/doris.md`` explains them), and how its text is read."""

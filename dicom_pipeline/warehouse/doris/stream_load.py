@@ -227,15 +227,18 @@ class StreamLoader:
 
     def _failed(self, batch: Batch, told: LoadAnswer) -> PipelineError:
         if told.error_url or told.number_filtered_rows:
-            reasons = self._error_log(told.error_url)
+            reasons = self.error_log(told.error_url)
             return PermanentError(
                 f"{self.options}: load {batch.label}: {told.number_filtered_rows} of "
                 f"{told.number_total_rows or len(batch.lines)} rows were refused: {reasons}"
             )
         return self._refused(batch, told.message)
 
-    def _error_log(self, url: str) -> str:
-        """The reasons behind an error URL. It is asked without credentials, and only in trust."""
+    def error_log(self, url: str) -> str:
+        """The reasons behind an error URL, without the rows' values; or why they cannot be had.
+
+        It is asked without credentials, and only a host that is trusted.
+        """
         try:
             endpoint = Endpoint.of(url)
             if not self._trusts(endpoint.host):
