@@ -199,6 +199,11 @@ def test_the_newest_file_of_an_object_is_its_current_one(catalog):
         ({"file_size": "Zhang^San"}, "file_size of table rendition cannot hold a str"),
         ({"reason": "Zhang^San \ud800"}, "a value does not fit"),
         ({"file_size": 1 << 70}, "a value does not fit"),
+        ({"rule": "Zhang^San" * 100}, "a value does not fit its column: rule holds at most 255"),
+        (
+            {"sop_uid": "Zhang^San" * 10},
+            "a value does not fit its column: sop_uid holds at most 64",
+        ),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_without_telling_its_values(catalog, row, said):
