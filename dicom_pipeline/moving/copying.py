@@ -150,7 +150,9 @@ class Copying:
         if System.WAREHOUSE in self._systems:
             warehouse = self._opened.enter_context(open_warehouse(self._settings))
             self._require_migrated(System.WAREHOUSE, warehouse.query)
-            tables += warehouse_tables(self._source.tables(System.WAREHOUSE), warehouse)
+            source = self._source.tables(System.WAREHOUSE)
+            exact = not chosen_url(self._settings, System.WAREHOUSE)
+            tables += warehouse_tables(source, warehouse, exact=exact)
         return tables
 
     def _require_migrated(self, system: System, query: Query) -> None:

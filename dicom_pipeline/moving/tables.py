@@ -32,11 +32,20 @@ class TableCopy(NamedTuple):
     """Upserts rows into the target, in order of their versions."""
     query: Query
     """Asks the target."""
+    exact: bool = True
+    """Whether the target keeps every value as it is, so that contents can be compared."""
 
     @property
     def name(self) -> str:
         """Names the table among those of all systems."""
         return f"{self.system}.{self.columns.name}"
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns in which rows are compared."""
+        if self.exact:
+            return self.columns.names
+        return tuple(dict.fromkeys((*self.columns.key, "row_version", "trace_id")))
 
     def key(self, row: Row) -> list[Key]:
         """Where the row stands in the order of reading."""
@@ -84,14 +93,20 @@ def catalog_tables(source: Tables, target: Catalog) -> list[TableCopy]:
     ]
 
 
-def warehouse_tables(source: Tables, target: Warehouse) -> list[TableCopy]:
-    """The tables of the warehouse."""
+def warehouse_tables(source: Tables, target: Warehouse, *, exact: bool) -> list[TableCopy]:
+    """The tables of the warehouse.
+
+    ``exact``: whether the target keeps every value as it is. Doris cuts what is too long for it,
+    and writes times and JSON in its own way.
+    """
 
     def write(columns: TableColumns) -> Write:
         return lambda rows: _load(target, columns, rows)
 
     return [
-        TableCopy(System.WAREHOUSE, columns, columns.key, source, write(columns), target.query)
+        TableCopy(
+            System.WAREHOUSE, columns, columns.key, source, write(columns), target.query, exact
+        )
         for columns in WAREHOUSE_TABLES.values()
     ]
 

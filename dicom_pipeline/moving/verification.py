@@ -22,7 +22,7 @@ class TableResult(msgspec.Struct):
     rows: int = 0
     """Rows of the source."""
     same: int = 0
-    """The target has the row, with the same content."""
+    """The target has the row in this version, with the same content where that can be compared."""
     newer: int = 0
     """The target has a newer row of the same key."""
     missing: int = 0
@@ -42,7 +42,7 @@ def compare(copy: TableCopy, advance: Callable[[int], None]) -> TableResult:
     ``advance`` is told how many were compared, after each batch.
     """
     result = TableResult(copy.name)
-    for batch in copy.source.batches(copy.columns.name, copy.columns.names, copy.order, ()):
+    for batch in copy.source.batches(copy.columns.name, copy.compared, copy.order, ()):
         for start in range(0, len(batch), KEYS_A_QUERY):
             rows = batch[start : start + KEYS_A_QUERY]
             found = _look_up(copy, rows)
@@ -67,7 +67,7 @@ def _look_up(copy: TableCopy, rows: Sequence[Row]) -> dict[tuple[object, ...], R
             terms.append(f"{name} = :{parameter}")
         conditions.append(f"({' AND '.join(terms)})")
     sql = (
-        f"SELECT {', '.join(copy.columns.names)} FROM {copy.columns.name}"  # noqa: S608 - our own names
+        f"SELECT {', '.join(copy.compared)} FROM {copy.columns.name}"  # noqa: S608 - our own names
         f" WHERE {' OR '.join(conditions)}"
     )
     return {_identity(copy, row): row for row in copy.query(sql, **parameters)}

@@ -28,7 +28,7 @@ from dicom_pipeline.warehouse import Warehouse, open_warehouse
 from dicom_pipeline.warehouse.columns import TABLES
 from dicom_pipeline_tests.catalog.samples import indexed, rendition, skeleton, storage_record
 from dicom_pipeline_tests.flow import dump_tables
-from dicom_pipeline_tests.warehouse.samples import row_of
+from dicom_pipeline_tests.warehouse.samples import row_of, trace
 
 
 class Home(NamedTuple):
@@ -97,7 +97,7 @@ def fill_tables(home: Home, objects: int = 40) -> None:
                         for column in columns.columns
                         if column.name in columns.key
                     },
-                    "trace_id": f"trace-{number:03}",
+                    "trace_id": trace(number),
                     "row_version": number,
                 },
             )

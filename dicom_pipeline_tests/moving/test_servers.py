@@ -26,6 +26,7 @@ from dicom_pipeline_tests.moving.homes import (
 )
 from dicom_pipeline_tests.moving.test_interruption import Interruptions
 from dicom_pipeline_tests.services.mariadb import PASSWORD
+from dicom_pipeline_tests.warehouse.adapters import shared_double
 
 pytestmark = pytest.mark.service
 
@@ -151,3 +152,17 @@ def test_the_command_moves_a_home_in_place_and_its_sensors_begin_anew(
         assert contents(moved.catalog) == contents(source.catalog)
         assert moved.values(INDEX_QUEUE) == values[3:]
     assert read_ledgers(settings) == {}
+
+
+def test_the_warehouse_arrives_whole_in_doris(source, tmp_path):
+    fill_tables(source)
+    double = shared_double()
+    database = double.new_database()
+    settings = Settings(dicom_pipeline_home=tmp_path / "old", warehouse_url=double.url(database))
+    with open_home(settings) as moved:
+        first, second = copy(source, settings), copy(source, settings)
+        assert first.good
+        assert second.good
+        count = "SELECT COUNT(*) AS n FROM dicom_image"
+        assert moved.warehouse.query(count) == source.warehouse.query(count)
+    double.catalog.drop(database)
