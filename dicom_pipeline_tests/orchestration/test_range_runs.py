@@ -67,6 +67,17 @@ def test_a_run_tells_range_counts_bytes_seconds_and_lag(execute, offsets, log):
     assert metadata["lag_seconds"] >= metadata["seconds"] > 0
 
 
+def test_a_run_tells_what_the_cache_did_and_goes_on_without_it(execute, offsets, monkeypatch):
+    monkeypatch.setenv("CACHE_URL", "redis://127.0.0.1:1/0")
+    result = execute(offsets)
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    metadata = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert metadata["cache_errors"] > 0
+    assert metadata["cache_misses"] == 3
+    assert metadata["cache_hits"] == metadata["cache_spared_rows"] == 0
+
+
 def test_the_checks_tell_completeness_and_the_share_of_failures(execute, offsets):
     checks = {
         evaluation.check_name: evaluation.passed
