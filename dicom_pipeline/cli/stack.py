@@ -17,6 +17,11 @@ CODE_SERVER: Final = "code-server"
 WEBSERVER: Final = "webserver"
 DAEMON: Final = "daemon"
 
+CODE_SERVER_THREADS: Final = 32
+"""Each launch of a run holds one until the run's process works; sensors and the UI need others."""
+CODE_SERVER_SECONDS: Final = 180
+"""The code server's time for an answer."""
+
 
 def receiver_file(settings: Settings) -> Path:
     """What a listening receiver writes about itself."""
@@ -102,11 +107,14 @@ def parts(
         "RECEIVER_PORT": str(settings.receiver_port),
         "UI_PORT": str(settings.ui_port),
         "PYTHONUNBUFFERED": "1",
+        # A busy machine may be slow to launch a run, and to look at a queue.
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": str(CODE_SERVER_SECONDS),
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": str(CODE_SERVER_SECONDS),
     }
     workspace = str(workspace_file(settings))
     code_server = ("api", "grpc", "--module-name", "dicom_pipeline.definitions")
     address = ("--host", "127.0.0.1", "--port", str(code_server_port))
-    location = ("--location-name", "dicom_pipeline")
+    location = ("--location-name", "dicom_pipeline", "--max-workers", str(CODE_SERVER_THREADS))
     ui = ("--host", settings.ui_host, "--port", str(settings.ui_port))
     receiving = Part(
         RECEIVER,

@@ -103,9 +103,10 @@ def _timestamp(log: EventLog, message: OffsetRange) -> int | None:
     It is read: `EventLog.timestamp` would tell a later one's time when retention is at work.
     """
     try:
-        return next(log.read(message)).timestamp
+        record = next(log.read(message), None)
     except PermanentError:
         return None
+    return None if record is None else record.timestamp
 
 
 def _write_down(
@@ -138,18 +139,23 @@ def run_states(instance: dg.DagsterInstance, keys: Iterable[str]) -> dict[str, R
     states: dict[str, RunState] = {}
     for record in records:  # newest first
         run = record.dagster_run
-        state = run_state(run)
+        state = run_state(run, began=record.start_time is not None)
         if state is RunState.SUCCEEDED or run.tags[_RUN_KEY_TAG] not in states:
             states[run.tags[_RUN_KEY_TAG]] = state
     return states
 
 
-def run_state(run: dg.DagsterRun) -> RunState:
-    """What the ledger should make of a run."""
+def run_state(run: dg.DagsterRun, *, began: bool) -> RunState:
+    """What the ledger should make of a run; ``began``: whether its process ever came to work.
+
+    One that could not be launched, on a machine without memory or time for it, says nothing of its
+    range.
+    """
     state = _STATES.get(run.status, RunState.WAITING)
-    if state is RunState.FAILED_UNKNOWN:
-        return _FAILURES.get(run.tags.get(FAILURE_TAG, ""), state)
-    return state
+    if state is not RunState.FAILED_UNKNOWN:
+        return state
+    unknown = state if began else RunState.FAILED_TRANSIENT
+    return _FAILURES.get(run.tags.get(FAILURE_TAG, ""), unknown)
 
 
 def _queue_events(

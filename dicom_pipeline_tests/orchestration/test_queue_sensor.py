@@ -170,7 +170,20 @@ def test_a_restored_event_log_that_has_grown_past_the_plan_is_planned_again(
     ],
 )
 def test_the_state_of_a_run_is_its_status_and_what_it_said_of_its_failure(status, tags, state):
-    assert run_state(dg.DagsterRun("job", status=status, tags=tags)) is state
+    assert run_state(dg.DagsterRun("job", status=status, tags=tags), began=True) is state
+
+
+def test_a_run_that_was_never_launched_says_nothing_of_its_range(tick, log, instance):
+    publish(log, 1)
+    (request,) = tick().run_requests
+    run_of(instance, request, dg.DagsterRunStatus.FAILURE)
+    assert run_states(instance, [request.run_key]) == {request.run_key: RunState.FAILED_TRANSIENT}
+    began = run_of(instance, request, dg.DagsterRunStatus.STARTING)
+    instance.report_dagster_event(
+        dg.DagsterEvent("PIPELINE_START", job_name=began.job_name), run_id=began.run_id
+    )
+    instance.report_run_failed(began)
+    assert run_states(instance, [request.run_key]) == {request.run_key: RunState.FAILED_UNKNOWN}
 
 
 def test_one_successful_re_execution_is_enough(tick, log, instance):
