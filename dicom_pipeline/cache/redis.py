@@ -31,6 +31,7 @@ def connect(address: RedisAddress, timeout_ms: int) -> redis.Redis:
         password=address.password,
         ssl=address.tls,
         ssl_ca_certs=str(address.ca) if address.ca else None,
+        ssl_check_hostname=True,
         socket_connect_timeout=timeout_ms / 1000,
         socket_timeout=timeout_ms / 1000,
         retry=Retry(NoBackoff(), 0),
