@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from dicom_pipeline.errors import PermanentError, PipelineError
+from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.table_columns import Row
 from dicom_pipeline.warehouse import OBJECT_META
 from dicom_pipeline.warehouse.columns import TABLES
@@ -95,9 +95,13 @@ class DorisWarehouse:
             logger.warning("%d receipts are older than %d days and were not loaded", old, days)
 
     def _backend_hosts(self) -> frozenset[str]:
-        """The hosts that the cluster itself names; none when the user may not ask."""
+        """The hosts that the cluster itself names; none when the user may not ask.
+
+        Raises:
+            TransientError: the cluster does not answer.
+        """
         if self._backends is None:
-            with suppress(PipelineError):
+            with suppress(PermanentError):
                 rows = self._session.query(SHOW_BACKENDS, {})
                 self._backends = frozenset(str(row["Host"]) for row in rows if row.get("Host"))
         return self._backends or frozenset()

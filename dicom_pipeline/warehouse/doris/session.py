@@ -41,6 +41,7 @@ _AWAY: Final = (
     "connection",
 )
 """What a frontend says, in any case of letters, of what may pass by itself."""
+_REPLICAS: Final = "replication num"
 _NOT_MIGRATED: Final = ("does not exist", "unknown table", "unknown database")
 _SHOWN: Final = 500
 
@@ -164,6 +165,10 @@ class Session:
             )
         if code == _UNKNOWN_DATABASE or any(said in text.lower() for said in _NOT_MIGRATED):
             return TransientError(f"{where}: {text}: run `dicom-pipeline migrate`")
+        if _REPLICAS in text.lower():
+            return ConfigurationError(
+                f"{where}: {text}: start more backends, or set the option replicas of the URL"
+            )
         if any(said in text.lower() for said in _AWAY):
             return TransientError(f"{where}: {text}")
         return PermanentError(f"{where}: {text}")
