@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo-packages test-packages demo test test-fast lint format lock clean \
-	bench-receiver bench-receiver-memory bench-cache soak fuzz
+	bench-receiver bench-receiver-memory bench-catalog bench-cache soak fuzz
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -48,6 +48,9 @@ bench-receiver: setup test-packages ## the receiver against other Storage SCPs, 
 
 bench-receiver-memory: setup ## the receiver's memory: 50 associations, and an object of 2 GB
 	$(BIN)/python -m benchmarks.receiver_memory $(ARGS)
+
+bench-catalog: setup test-packages ## rows a second into the catalog, to benchmarks/results/
+	$(BIN)/python -m benchmarks.catalog $(ARGS)
 
 bench-cache: setup test-packages ## what the cache spares the index stage, to benchmarks/results/
 	$(BIN)/python -m benchmarks.cache $(ARGS)
