@@ -68,6 +68,12 @@ SECTIONS: Final = {
             "SELECT stage, state, error_code, reason, library, library_version, retryable, attempt "
             "FROM dicom_conversion_record WHERE sop_uid = :uid",
         ),
+        Section(
+            "Attempts sent again",
+            "warehouse",
+            "SELECT stage, attempt, error_code, reason, library, library_version, backfill_id "
+            "FROM dicom_conversion_retry WHERE sop_uid = :uid ORDER BY trace_id, attempt",
+        ),
     ),
     "series": (
         Section(

@@ -8,6 +8,7 @@ from dicom_pipeline.backfill.selection import LIMIT, MAX_ATTEMPTS, Selection
 from dicom_pipeline.cli import backfilling
 from dicom_pipeline.cli.app import app
 from dicom_pipeline.cli.backfilling import run_backfill
+from dicom_pipeline.cli.inspection import inspect
 from dicom_pipeline.imaging.outcomes import Action, ConversionError, ErrorCode, Outcome
 from dicom_pipeline.stages import STAGES
 from dicom_pipeline.stages.renditions import convert
@@ -87,6 +88,20 @@ def test_it_waits_until_all_have_recovered(flow, pool, uids, waits, capsys):
     said = capsys.readouterr().out
     assert "3 of 3 recovered" in said
     assert "decoder_error" in said
+
+
+def test_inspect_tells_what_the_earlier_attempts_failed_with(flow, pool, uids, waits):
+    for _ in range(2):
+        backfill(flow)
+    pool.broken.clear()
+    backfill(flow)
+    (found,) = inspect(flow.settings, uids[0], patient=False)
+    (latest,) = found.sections["Failed conversions"]
+    assert (latest["state"], latest["attempt"]) == ("recovered", 3)
+    earlier = found.sections["Attempts sent again"]
+    assert [(row["attempt"], row["error_code"]) for row in earlier] == [
+        (attempt, "decoder_error") for attempt in range(3)
+    ]
 
 
 def test_who_fails_again_is_told_by_code(flow, pool, uids, waits, capsys):

@@ -20,6 +20,7 @@ CREATE TABLE dicom_conversion_retry (
 ) STRICT;
 
 CREATE INDEX conversion_retry_by_backfill ON dicom_conversion_retry (backfill_id);
+CREATE INDEX conversion_retry_by_object ON dicom_conversion_retry (sop_uid);
 
 -- One row per attempt at a receipt that has failed at least once: how it ended, and which backfill
 -- has sent it again.
