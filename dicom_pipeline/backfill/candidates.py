@@ -198,7 +198,7 @@ def _disposition(selection: Selection) -> str:
 
 
 def _pause(selection: Selection) -> str:
-    """µs before the attempt that follows ``failure.attempt``, as a table: SQL has no one power."""
+    """µs before the attempt that follows ``failure.attempt``; not every SQL has a power."""
     pauses = []
     for attempt in range(selection.max_attempts):
         seconds = min(selection.backoff_seconds * 2**attempt, BACKOFF_MAX_SECONDS)

@@ -64,3 +64,12 @@ def follow(log: EventLog, warehouse: Warehouse, backfill_id: str, behind: Marks)
 def _passed(log: EventLog, behind: Marks) -> bool:
     committed = log.committed(RENDITIONS.consumer_group, TRANSCODE_QUEUE)
     return all(committed.get(partition, 0) >= mark for partition, mark in behind.items())
+
+
+def waiting(log: EventLog) -> int:
+    """Messages in ``transcode_queue`` that the rendition stage has not passed."""
+    committed = log.committed(RENDITIONS.consumer_group, TRANSCODE_QUEUE)
+    return sum(
+        high - max(low, committed.get(partition, low))
+        for partition, (low, high) in log.watermarks(TRANSCODE_QUEUE).items()
+    )

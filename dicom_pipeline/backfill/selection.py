@@ -65,9 +65,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-AUTOMATIC: Final = Selection(codes=tuple(sorted(RETRYABLE)), backoff_seconds=900, limit=1_000)
+AUTOMATIC: Final = Selection(codes=tuple(sorted(RETRYABLE)), backoff_seconds=900, limit=100)
 """What is sent again without anybody's asking: failures that a busy machine may be to blame for.
-Not too many at a time, as the queue also has new objects to convert."""
+Few at a time, as each may take the time limit once more while new objects wait."""
 
 
 def distinct(values: Iterable[str]) -> tuple[str, ...]:

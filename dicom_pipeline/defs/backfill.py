@@ -3,11 +3,13 @@
 import dagster as dg
 
 from dicom_pipeline.backfill.candidates import Disposition, ready
+from dicom_pipeline.backfill.following import waiting
 from dicom_pipeline.backfill.report import preview, run
 from dicom_pipeline.backfill.selection import AUTOMATIC
 from dicom_pipeline.backfill.sending import SENT
 from dicom_pipeline.clock import wall_clock_us
 from dicom_pipeline.errors import TransientError
+from dicom_pipeline.messages import TRANSCODE_QUEUE
 from dicom_pipeline.orchestration.backfill_runs import (
     RETRIES,
     BackfillConfig,
@@ -61,18 +63,17 @@ def backfill_job() -> None:
     description="Sends failures again that a busy machine may be to blame for, with a growing "
     "pause, a few times.",
 )
-def backfill_schedule(
-    context: dg.ScheduleEvaluationContext, pipeline: Pipeline
-) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a run only when there is something to send."""
+def backfill_schedule(pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run when there is something to send and new objects do not wait for it."""
     try:
-        with pipeline.warehouse() as warehouse:
+        with pipeline.event_log() as log, pipeline.warehouse() as warehouse:
+            messages = waiting(log)
             report = preview(warehouse, AUTOMATIC, wall_clock_us())
     except TransientError as error:
         return dg.SkipReason(str(error))
-    due = report.number(Disposition.READY)
-    if not due:
+    if not report.number(Disposition.READY):
         return dg.SkipReason("no failure that another attempt may help is due")
-    context.log.info("%d failed conversions are due", due)
+    if messages > AUTOMATIC.limit:
+        return dg.SkipReason(f"{messages} messages wait in {TRANSCODE_QUEUE}: they come first")
     config = BackfillConfig.of(AUTOMATIC)
     return dg.RunRequest(run_config=dg.RunConfig({send_failed_conversions_again.name: config}))

@@ -8,10 +8,13 @@ from dicom_pipeline.clock import wall_clock_us
 from dicom_pipeline.definitions import definitions
 from dicom_pipeline.defs.backfill import backfill_schedule
 from dicom_pipeline.errors import ConfigurationError
+from dicom_pipeline.event_log import Message
 from dicom_pipeline.imaging.outcomes import ErrorCode
+from dicom_pipeline.messages import TRANSCODE_QUEUE, encode
 from dicom_pipeline.orchestration import backfill_runs
 from dicom_pipeline.orchestration.backfill_runs import BackfillConfig
 from dicom_pipeline.orchestration.resources import Pipeline
+from dicom_pipeline.stages import RENDITIONS
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.backfill.failures import SECOND, failed, published, received, say
 
@@ -145,6 +148,16 @@ def test_the_schedule_asks_for_a_run_only_when_a_retryable_failure_is_due(tick, 
     told = output(execute(**request.run_config["ops"][OP]["config"]))
     assert (told["sent"], told["sent_crashed"], told["not_due"]) == (1, 1, 1)
     assert not tick().run_requests
+
+
+def test_the_schedule_lets_new_objects_go_first(tick, stores, log):
+    say(stores, failed(ErrorCode.TIMEOUT), recently(round(AUTOMATIC.backoff_seconds) + 1))
+    event = received(1)
+    message = Message(TRANSCODE_QUEUE, event.key, encode(event))
+    log.publish([message] * (AUTOMATIC.limit + 1))
+    assert f"{AUTOMATIC.limit + 1} messages wait" in tick().skip_message
+    log.commit(RENDITIONS.consumer_group, TRANSCODE_QUEUE, 0, 1)
+    assert len(tick().run_requests) == 1
 
 
 def test_the_schedule_waits_while_the_warehouse_is_away(tick, settings):
