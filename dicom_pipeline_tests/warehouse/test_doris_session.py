@@ -124,6 +124,17 @@ def test_a_refused_statement_is_worth_another_try_only_when_that_may_help(
     assert warehouse.query("SELECT 1 AS one") == [{"one": 1}]
 
 
+def test_a_statement_that_takes_too_long_is_not_asked_again(cluster):
+    with fresh_warehouse(cluster, migrate=False, query_seconds=0.3) as warehouse:
+        warehouse.session.create_database()
+        warehouse.query("SELECT 1 AS one")  # connects
+        cluster.faults.add(faults.SLOW_QUERY, 1.0)
+        cluster.statements.clear()
+        with pytest.raises(TransientError, match="timed out"):
+            warehouse.query("SELECT 'slow' AS one")
+        assert sum("slow" in statement for statement in cluster.statements) == 1
+
+
 def test_what_a_refusal_quotes_of_the_parameters_is_not_repeated(warehouse, cluster):
     cluster.faults.add(faults.REFUSED_QUERY, "Invalid number 'Zhang^San' near 'Zhang^San'")
     with pytest.raises(PermanentError, match=":name") as refusal:

@@ -21,6 +21,7 @@ SET_TIME_ZONE: Final = "SET time_zone = '+00:00'"
 """Begins every connection: our times are UTC."""
 
 _UNKNOWN_DATABASE: Final = 1049
+_CONNECTION_LOST: Final = 2013
 _DENIED: Final = frozenset({1044, 1045, 1227})
 _GONE: Final = frozenset({0, 1053, 1152, 1184, 2002, 2003, 2006, 2013, 2014, 2055})
 """Codes of the client and of a frontend that stops: another frontend may answer."""
@@ -111,10 +112,9 @@ class Session:
                     lost = _is_lost(error)
                     if lost:
                         self.close()
-                    if not lost or attempt == len(self._options.frontends):
+                    last = attempt == len(self._options.frontends)
+                    if not lost or last or _took_too_long(error):
                         raise self._explained(error, parameters) from None
-                except PipelineError:
-                    raise
             raise AssertionError
 
     def _connect(self, *, database: bool = True) -> "pymysql.Connection[DictCursor]":
@@ -188,6 +188,13 @@ def _is_lost(error: Exception) -> bool:
     return not isinstance(error, pymysql.MySQLError) or (
         isinstance(error, (pymysql.OperationalError, pymysql.InterfaceError))
         and _code(error) in _GONE
+    )
+
+
+def _took_too_long(error: Exception) -> bool:
+    """Asked again, a slow statement would only keep the next frontend busy, too."""
+    return isinstance(error, TimeoutError) or (
+        _code(error) == _CONNECTION_LOST and "timed out" in str(error)
     )
 
 

@@ -6,6 +6,7 @@ tells what became of it.
 """
 
 import base64
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,6 +110,11 @@ class StreamLoader:
         for attempt in count():
             try:
                 waiting = self._attempt(batch)
+            except ssl.SSLCertVerificationError as error:
+                raise ConfigurationError(
+                    f"{self.options}: {error.verify_message}: set tls_ca to the authority of the "
+                    "cluster's certificates, or renew them"
+                ) from None
             except OSError as error:
                 lost += 1
                 waiting = f"{type(error).__name__}: {error}"

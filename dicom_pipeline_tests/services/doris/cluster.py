@@ -3,6 +3,7 @@
 import json
 import re
 import ssl
+import time
 import uuid
 from collections.abc import Iterable
 from itertools import count
@@ -10,7 +11,7 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 from dicom_pipeline_tests.services.doris.errors import DorisError
-from dicom_pipeline_tests.services.doris.faults import LOST_QUERY, REFUSED_QUERY, Faults
+from dicom_pipeline_tests.services.doris.faults import LOST_QUERY, REFUSED_QUERY, SLOW_QUERY, Faults
 from dicom_pipeline_tests.services.doris.http import BackendHandler, FrontendHandler
 from dicom_pipeline_tests.services.doris.labels import Labels
 from dicom_pipeline_tests.services.doris.servers import HttpServer, TcpServer
@@ -165,6 +166,9 @@ class DorisDouble:
         self.statements.append(statement)
         if self.faults.take(LOST_QUERY)[0]:
             raise ConnectionError("as was asked for")
+        due, seconds = self.faults.take(SLOW_QUERY)
+        if due:
+            time.sleep(seconds)
         due, message = self.faults.take(REFUSED_QUERY)
         if due:
             raise DorisError(message)

@@ -12,6 +12,7 @@ FAIL = "the load fails with a message"
 SLOW = "the answer takes a while"
 STATUS = "HTTP status instead of an answer"
 LOST_QUERY = "the connection of the MySQL protocol breaks during a statement"
+SLOW_QUERY = "the answer to a statement takes a while"
 REFUSED_QUERY = "a statement is refused with a message"
 HOLD_AT_FRONTEND = "a frontend does not answer until it is let"
 HOLD_IN_BODY = "a backend stops reading in the middle of the body until it is let"
@@ -29,6 +30,7 @@ KINDS = (
     SLOW,
     STATUS,
     LOST_QUERY,
+    SLOW_QUERY,
     REFUSED_QUERY,
 )
 
