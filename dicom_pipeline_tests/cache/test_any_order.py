@@ -1,6 +1,8 @@
 """Whatever is written, replayed, rolled back or lost in whatever order: the same tables."""
 
+import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,10 @@ from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import PATIENT, SERIES, STUDY, open_warehouse
 from dicom_pipeline_tests.cache.faults import FAULTS, FaultyStore
 from dicom_pipeline_tests.catalog.samples import contents, indexed, skeleton
+
+MEMORY = Path("/dev/shm")
+QUICK = str(MEMORY) if MEMORY.is_dir() else None
+"""Where hundreds of small commits need not wait for a disk."""
 
 WAREHOUSE_TABLES = {PATIENT: "patient", STUDY: "study", SERIES: "series"}
 
@@ -146,7 +152,7 @@ def two_worlds(template, cache_url):
     with ExitStack() as stack:
         opened = []
         for _ in range(2):
-            home = Path(stack.enter_context(TemporaryDirectory()))
+            home = Path(stack.enter_context(TemporaryDirectory(dir=QUICK)))
             shutil.copytree(template, home, dirs_exist_ok=True)
             settings = Settings(dicom_pipeline_home=home, cache_url=cache_url)
             catalog = stack.enter_context(open_catalog(settings))
@@ -165,16 +171,51 @@ def do_and_compare(template, cache_url, some_steps):
         assert cached.tables() == plain.tables()
 
 
-@hypothesis_settings(max_examples=80, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 @given(some_steps=st.lists(steps, min_size=4, max_size=12))
 def test_any_interleaving_gives_the_tables_that_it_gives_without_a_cache(template, some_steps):
     do_and_compare(template, "", some_steps)
 
 
 @pytest.mark.service
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=10, deadline=None)
 @given(some_steps=st.lists(steps, min_size=4, max_size=12))
 def test_any_interleaving_with_a_real_redis_gives_the_same_tables(
     template, redis_server, some_steps
 ):
     do_and_compare(template, redis_server.fresh_url(), some_steps)
+
+
+def test_runs_side_by_side_that_share_a_cache_give_the_tables_of_one_run(template, tmp_path):
+    chance = random.Random(7)
+    objects = [
+        indexed(
+            f"1.4.{number % 20}",
+            version=number,
+            trace_id=f"trace-{number}",
+            patient=f"A{number % 2}",
+            series=f"1.3.{number % 3}",
+        )
+        for number in range(120)
+    ]
+    chance.shuffle(objects)
+    store = MemoryStore()
+
+    def run(part):
+        settings = Settings(dicom_pipeline_home=tmp_path)
+        cache = Cache(store)
+        with open_catalog(settings) as catalog:
+            cached = CachedCatalog(catalog, cache, settings)
+            for start in range(0, len(part), 3):
+                cached.record_storage([], [skeleton(item) for item in part[start : start + 3]])
+                cached.index(part[start : start + 3])
+        return cache.counts.cache_spared_rows
+
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    with ThreadPoolExecutor(4) as pool:
+        spared = list(pool.map(run, [objects[number::4] for number in range(4)]))
+    assert sum(spared) > 20
+    with two_worlds(template, "") as (plain, _):
+        plain.catalog.index(objects)
+        with open_catalog(Settings(dicom_pipeline_home=tmp_path)) as catalog:
+            assert contents(catalog) == contents(plain.catalog)
