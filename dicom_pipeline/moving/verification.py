@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final
 
 import msgspec
 
 from dicom_pipeline.moving.tables import TableCopy
 from dicom_pipeline.table_columns import Row
-
-KEYS_A_QUERY: Final = 100
 
 _EXACT: Final = 1e-12
 """Relative difference of two REAL values that are the same: databases print them differently."""
@@ -42,12 +41,11 @@ def compare(copy: TableCopy, advance: Callable[[int], None]) -> TableResult:
     ``advance`` is told how many were compared, after each batch.
     """
     result = TableResult(copy.name)
-    for batch in copy.source.batches(copy.columns.name, copy.compared, copy.order, ()):
-        for start in range(0, len(batch), KEYS_A_QUERY):
-            rows = batch[start : start + KEYS_A_QUERY]
-            found = _look_up(copy, rows)
-            for row in rows:
-                _judge(row, found.get(_identity(copy, row)), result)
+    key = copy.columns.key
+    for rows in copy.source.batches(copy.columns.name, copy.compared, key, ()):
+        found = _look_up(copy, rows)
+        for row in rows:
+            _judge(row, found.get(_identity(copy, row)), result)
         advance(result.rows)
     return result
 
@@ -55,16 +53,21 @@ def compare(copy: TableCopy, advance: Callable[[int], None]) -> TableResult:
 def _look_up(copy: TableCopy, rows: Sequence[Row]) -> dict[tuple[object, ...], Row]:
     """The target's rows of the same keys.
 
-    A column at a time, not as tuples: only so do all databases use the primary key.
+    Column by column, not as tuples: only so do all databases use the primary key. ``rows`` come in
+    the order of their keys, so that few conditions tell many of them.
     """
     parameters: dict[str, object] = {}
+
+    def bound(value: object) -> str:
+        name = f"k{len(parameters)}"
+        parameters[name] = value
+        return f":{name}"
+
+    *leading, last = copy.columns.key
     conditions = []
-    for number, row in enumerate(rows):
-        terms = []
-        for part, name in enumerate(copy.columns.key):
-            parameter = f"k{number}_{part}"
-            parameters[parameter] = row[name]
-            terms.append(f"{name} = :{parameter}")
+    for shared, group in groupby(rows, key=lambda row: [row[name] for name in leading]):
+        terms = [f"{name} = {bound(value)}" for name, value in zip(leading, shared, strict=True)]
+        terms.append(f"{last} IN ({', '.join(bound(row[last]) for row in group)})")
         conditions.append(f"({' AND '.join(terms)})")
     sql = (
         f"SELECT {', '.join(copy.compared)} FROM {copy.columns.name}"  # noqa: S608 - our own names

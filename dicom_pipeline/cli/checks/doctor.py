@@ -1,6 +1,6 @@
 """The command `doctor`: every check, as a table or as JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -44,20 +44,27 @@ _IMPORT_SECONDS: Final = 120.0
 _COLOURS: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
 
-def checks(settings: Settings) -> Iterator[Check]:
-    """Check everything, one system after the other. Nothing is changed."""
+def checks(settings: Settings, begin: Callable[[str], None] = lambda _: None) -> Iterator[Check]:
+    """Check everything, one system after the other. Nothing is changed.
+
+    ``begin`` is told the system that is looked at next.
+    """
     for system, of_system in SYSTEMS.items():
+        begin(system)
         seconds = _IMPORT_SECONDS if system == machine.SYSTEM else SYSTEM_SECONDS
         yield from bounded(system, of_system, settings, seconds)
 
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
     """The command `doctor`."""
-    done = list(checks(settings))
     if as_json:
+        done = list(checks(settings))
         print(msgspec.json.format(msgspec.json.encode(done)).decode())  # noqa: T201
     else:
-        screen().print(_table(done))
+        console = screen()
+        with console.status("checking") as status:  # shown at a terminal only
+            done = list(checks(settings, lambda system: status.update(f"checking {system}")))
+        console.print(_table(done))
     return FAILED if any(one.verdict is Verdict.FAIL for one in done) else OK
 
 
