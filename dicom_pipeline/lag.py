@@ -50,3 +50,26 @@ def queue_figures(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger)
         abandoned_ranges=len(abandoned),
         high_watermark=sum(mark.high for mark in watermarks.values()),
     )
+
+
+def consumed_figures(stage: Stage, log: EventLog) -> QueueFigures:
+    """The figures of a queue that somebody reads who plans no ranges: Doris' routine load.
+
+    A message counts as lag until it is accounted for (`EventLog.committed`).
+    """
+    watermarks = log.watermarks(stage.queue)
+    committed = log.committed(stage.consumer_group, stage.queue)
+    lag, oldest = 0, []
+    for partition, (low, high) in watermarks.items():
+        passed = min(max(low, committed.get(partition, low)), high)
+        lag += high - passed
+        if passed < high and (stamp := log.timestamp(stage.queue, partition, passed)) is not None:
+            oldest.append(stamp)
+    seconds = max(0, wall_clock_us() - min(oldest)) / 1_000_000 if oldest else 0.0
+    return QueueFigures(
+        lag_messages=lag,
+        lag_seconds=round(seconds, 3),
+        outstanding_ranges=0,
+        abandoned_ranges=0,
+        high_watermark=sum(mark.high for mark in watermarks.values()),
+    )

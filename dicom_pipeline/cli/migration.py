@@ -9,6 +9,7 @@ from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import ALL_QUEUES
+from dicom_pipeline.routine_load import feeds_the_table
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import open_warehouse
 
@@ -31,6 +32,13 @@ def migrate(settings: Settings) -> Iterator[Applied]:
         yield Applied("catalog", catalog.migrate())
     with open_warehouse(settings) as warehouse:
         yield Applied("warehouse", warehouse.migrate())
+    if feeds_the_table(settings):
+        from dicom_pipeline.routine_load.opening import (  # noqa: PLC0415 - when chosen
+            open_routine_load,
+        )
+
+        with open_routine_load(settings) as managed:
+            yield Applied("routine load", [managed.load.create()])
 
 
 def run_migrate(settings: Settings) -> int:

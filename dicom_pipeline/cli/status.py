@@ -13,10 +13,11 @@ from dicom_pipeline.cli.network import answers
 from dicom_pipeline.cli.progress import outbox_depth
 from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.event_log import EventLog, open_event_log
-from dicom_pipeline.lag import queue_figures
+from dicom_pipeline.lag import consumed_figures, queue_figures
 from dicom_pipeline.messages import DEAD_LETTER_QUEUE
+from dicom_pipeline.routine_load import feeds_the_table
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.stages import STAGES, Stage
+from dicom_pipeline.stages import OBJECT_META, STAGES, Stage
 from dicom_pipeline.streams import Ledger, Outstanding
 from dicom_pipeline.warehouse import Warehouse, open_warehouse
 
@@ -94,7 +95,9 @@ def read_status(settings: Settings) -> Status:
         open_warehouse(settings) as warehouse,
     ):
         queues = [
-            queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
+            consumed_status(stage, log, catalog)
+            if stage == OBJECT_META and feeds_the_table(settings)
+            else queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
             for stage in STAGES
         ]
         letters = sum(high - low for low, high in log.watermarks(DEAD_LETTER_QUEUE).values())
@@ -118,6 +121,19 @@ def queue_status(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger) 
         lag_messages=figures.lag_messages,
         lag_seconds=figures.lag_seconds,
         outstanding=ledger.outstanding,
+        abandoned=[_abandoned(one) for one in catalog.abandoned(stage.queue)],
+    )
+
+
+def consumed_status(stage: Stage, log: EventLog, catalog: Catalog) -> QueueStatus:
+    """How far Doris' routine load is with the stage's queue, which it reads in its place."""
+    figures = consumed_figures(stage, log)
+    return QueueStatus(
+        queue=stage.queue,
+        stage=stage.name,
+        lag_messages=figures.lag_messages,
+        lag_seconds=figures.lag_seconds,
+        outstanding=[],
         abandoned=[_abandoned(one) for one in catalog.abandoned(stage.queue)],
     )
 

@@ -44,7 +44,13 @@ Cut = Callable[[EventLog, Settings], Callable[[OffsetRange], int]]
 """Makes the function that shortens a planned range (returns its new end)."""
 
 
-def queue_sensor(stage: Stage, cut: Cut | None = None) -> dg.SensorDefinition:
+StandsBack = Callable[[Settings], str]
+"""Why somebody else than the stage reads its queue; empty: nobody else does."""
+
+
+def queue_sensor(
+    stage: Stage, cut: Cut | None = None, stands_back: StandsBack | None = None
+) -> dg.SensorDefinition:
     """The sensor that plans ranges of the stage's queue and requests runs of its job."""
 
     @dg.sensor(
@@ -58,6 +64,8 @@ def queue_sensor(stage: Stage, cut: Cut | None = None) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:
         settings = pipeline.settings()
+        if stands_back and (reason := stands_back(settings)):
+            return dg.SkipReason(reason)
         try:
             with pipeline.event_log() as log, pipeline.catalog() as catalog:
                 plan = _plan(context, stage, log, settings, cut)

@@ -10,7 +10,7 @@ from dicom_pipeline.event_log import EventLog, Watermarks
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import LOG_QUEUE
 from dicom_pipeline.routine_load import statements
-from dicom_pipeline.routine_load.properties import altered, job_properties
+from dicom_pipeline.routine_load.properties import altered, job_properties, needed_files
 from dicom_pipeline.routine_load.state import Code, RoutineLoadState, State, parse
 from dicom_pipeline.routine_load.statements import Offsets, Start, Statement
 from dicom_pipeline.stages import OBJECT_META
@@ -21,6 +21,7 @@ logger: Final = logging.getLogger(__name__)
 
 _NONE: Final = "there is no job named"
 _THERE_ALREADY: Final = "already used"
+_NO_FILE: Final = "catalog: kafka"
 
 
 class RoutineLoad:
@@ -260,10 +261,16 @@ class RoutineLoad:
         topic_id = self._log.topic_id(LOG_QUEUE)
         try:
             self._execute(statements.create(self._options, self._kafka, topic_id, start))
-        except PermanentError as error:
-            if _THERE_ALREADY not in str(error).lower():
-                raise
-            return f"{self._name} is there already"
+        except PipelineError as error:
+            if _THERE_ALREADY in str(error).lower():
+                return f"{self._name} is there already"
+            if (files := needed_files(self._kafka)) and _NO_FILE in str(error).lower():
+                raise ConfigurationError(
+                    f"{self._name} needs Kafka's TLS files in Doris, too: "
+                    f"{', '.join(sorted(files))}: bring them there with CREATE FILE … PROPERTIES "
+                    '("url" = …, "catalog" = "kafka")'
+                ) from None
+            raise
         where = start.value if isinstance(start, Start) else _listed(start)
         return f"{self._name} created from {where}"
 

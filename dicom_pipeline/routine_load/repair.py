@@ -53,6 +53,17 @@ class RepairReport:
     """What Doris says of refused rows since it was created."""
     resumed: bool = False
 
+    def summary(self) -> str:
+        """The report in a sentence."""
+        dead = sum(self.dead_letters.values())
+        moved = ", ".join(f"{p} from {new}" for p, (_, new) in self.moved.items())
+        return (
+            f"{self.messages} messages accounted for: {self.loaded} rows, {dead} dead letters"
+            + (f"; {self.gone} messages are gone from the queue" if self.gone else "")
+            + (f"; partitions go on: {moved}" if moved else "")
+            + ("; resumed" if self.resumed else "; it stays paused")
+        )
+
 
 def repair(managed: Managed, look_ahead: int, *, resume: bool = True) -> RepairReport:
     """Account for every message up to the last refused one, and go on behind it.

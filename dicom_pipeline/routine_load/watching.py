@@ -33,8 +33,9 @@ class Watch(msgspec.Struct, kw_only=True):
     """Resumes since the last progress."""
     moved_at: int = 0
     """When there was progress, or nothing to read, or a resume (µs)."""
-    told: list[str] = []
-    """The problems that were last told."""
+    lag: int = 0
+    told: list[str] | None = None
+    """The problems that were last told; None: nothing was told yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,9 @@ class Verdict:
 def judge(watch: Watch, seen: Seen, now: int) -> Verdict:
     """Compare a look with the last one. ``now``: µs since the epoch."""
     if seen.state is None:
-        verdict = Verdict(watch=Watch(told=watch.told, moved_at=now))
+        behind = lag(None, seen.watermarks)
+        verdict = Verdict(watch=Watch(told=watch.told, moved_at=now, lag=behind))
+        verdict.moved = _figures(verdict.watch) != _figures(watch)
         verdict.needs_person.append(
             f"there is no routine load {seen.name}: nobody feeds the table: create it "
             "(routine_load_create_job, or `dicom-pipeline routine-load create`)"
@@ -99,7 +102,7 @@ def lag(state: RoutineLoadState | None, watermarks: Mapping[int, Watermarks]) ->
 
 
 def _figures(watch: Watch) -> tuple[object, ...]:
-    return (watch.id, watch.positions, watch.error_rows, watch.total_rows)
+    return (watch.id, watch.positions, watch.error_rows, watch.total_rows, watch.lag)
 
 
 def _follow(watch: Watch, seen: Seen, state: RoutineLoadState, now: int) -> Watch:
@@ -115,7 +118,7 @@ def _follow(watch: Watch, seen: Seen, state: RoutineLoadState, now: int) -> Watc
     if _rows_are_missing(watch if same else Watch(), seen, state, positions):
         suspect = positions
     progress = not same or positions != watch.positions
-    idle = lag(state, seen.watermarks) == 0
+    behind = lag(state, seen.watermarks)
     return Watch(
         id=state.id,
         positions=positions,
@@ -123,7 +126,8 @@ def _follow(watch: Watch, seen: Seen, state: RoutineLoadState, now: int) -> Watc
         total_rows=rows.total_rows,
         suspect=suspect,
         resumes=0 if progress and state.state is State.RUNNING else watch.resumes,
-        moved_at=now if progress or idle or not watch.moved_at else watch.moved_at,
+        moved_at=watch.moved_at if watch.moved_at and behind and not progress else now,
+        lag=behind,
         told=watch.told,
     )
 

@@ -57,6 +57,7 @@ def test_each_stage_has_a_job_and_a_sensor_that_runs_by_itself(location):
             "index_sensor",
             "renditions_sensor",
             "object_meta_sensor",
+            "routine_load_sensor",
             "failed_runs",
         ],
         dg.DefaultSensorStatus.RUNNING,
@@ -74,4 +75,10 @@ def test_each_stage_checks_its_range_and_its_share_of_failures(location):
             "warehouse/dicom_object_meta",
         )
         for check in ("range_complete", "failure_share")
-    }
+    } | {("warehouse/dicom_object_meta", "routine_load_is_well")}
+
+
+def test_the_routine_load_has_a_job_for_everything_that_a_person_may_do(location):
+    jobs = {job.name for job in location.get_repository_def().get_all_jobs()}
+    actions = ("create", "show", "alter", "pause", "resume", "stop", "recreate", "repair")
+    assert {f"routine_load_{action}_job" for action in actions} <= jobs

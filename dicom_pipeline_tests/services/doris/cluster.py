@@ -14,6 +14,10 @@ from dicom_pipeline_tests.services.doris.errors import DorisError
 from dicom_pipeline_tests.services.doris.faults import LOST_QUERY, REFUSED_QUERY, SLOW_QUERY, Faults
 from dicom_pipeline_tests.services.doris.http import BackendHandler, FrontendHandler
 from dicom_pipeline_tests.services.doris.labels import Labels
+from dicom_pipeline_tests.services.doris.loading import Loader
+from dicom_pipeline_tests.services.doris.routine_jobs import Definition, RoutineLoads
+from dicom_pipeline_tests.services.doris.routine_load import FORMS as ROUTINE_LOAD_FORMS
+from dicom_pipeline_tests.services.doris.routine_load import mapping_of
 from dicom_pipeline_tests.services.doris.servers import HttpServer, TcpServer
 from dicom_pipeline_tests.services.doris.statements import FORMS, Session
 from dicom_pipeline_tests.services.doris.store import Catalog
@@ -102,7 +106,8 @@ class DorisDouble:
         self.users = {USER: PASSWORD}
         self.catalog = Catalog()
         self.faults = Faults()
-        self.forms = list(FORMS)
+        self.forms = [*ROUTINE_LOAD_FORMS, *FORMS]
+        self.routine_loads = RoutineLoads(self, self._loader)
         self.error_logs: dict[str, str] = {}
         self.statements: list[str] = []
         """Every statement that was heard."""
@@ -173,7 +178,11 @@ class DorisDouble:
         if due:
             raise DorisError(message)
 
+    def _loader(self, definition: Definition) -> Loader:
+        return Loader(self.catalog[definition.database], definition.table, mapping_of(definition))
+
     def stop(self) -> None:
+        self.routine_loads.stop()
         for node in (*self.frontends, *self.backends):
             node.stop()
 
