@@ -17,12 +17,14 @@ from dicom_pipeline.cli import inspection, status
 from dicom_pipeline.cli.exits import OK
 from dicom_pipeline.demo import accounting, watch
 from dicom_pipeline.errors import PermanentError
+from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, Outcome
 from dicom_pipeline.messages import Event, TransferStatus
 from dicom_pipeline.migrations import load_migrations
 from dicom_pipeline.moving.systems import System
 from dicom_pipeline.moving.tables import TableCopy
 from dicom_pipeline.moving.verification import compare
+from dicom_pipeline.routine_load import statements as routine_load
 from dicom_pipeline.schema_state import missing_migrations
 from dicom_pipeline.stages.conversion_records import RECOVERED, conversion_records
 from dicom_pipeline.stages.decided import Decided
@@ -146,7 +148,19 @@ def _converting() -> Iterator[Statement]:
     yield Statement("backfill", rendered(following.OUTCOMES, followed))
 
 
-SOURCES: Final[Sequence[Source]] = (_connecting, _migrating, _looking, _converting)
+def _reading_the_log_queue() -> Iterator[Statement]:
+    for url in ("kafka://kafka:9092", "kafka+ssl://user:password@kafka:9093"):
+        for sql in routine_load.statements(parse_options(_URL), KafkaUrl.parse(url)):
+            yield Statement("routine load", sql)
+
+
+SOURCES: Final[Sequence[Source]] = (
+    _connecting,
+    _migrating,
+    _looking,
+    _converting,
+    _reading_the_log_queue,
+)
 """What the statements come from."""
 
 

@@ -73,6 +73,8 @@ def test_the_double_takes_every_statement_in_the_order_of_the_file():
     with DorisDouble(backends=3) as double:
         session = double.frontends[0].session("pipeline", None)
         for statement in every_statement():
+            if statement.purpose == "routine load":
+                continue  # these need a Kafka: see the tests of the routine load
             try:
                 session.run(statement.sql)
             except DorisError as error:
