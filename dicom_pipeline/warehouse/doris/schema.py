@@ -105,5 +105,5 @@ def record(migration: Migration) -> dict[str, object]:
         "number": migration.number,
         "name": migration.name,
         "checksum": migration.checksum,
-        "applied_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "applied_at": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
