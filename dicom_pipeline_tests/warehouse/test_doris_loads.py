@@ -76,6 +76,17 @@ def test_a_label_is_readable_and_of_the_allowed_form_whatever_names_the_load(war
     assert all(re.fullmatch(r"[-_A-Za-z0-9:]{1,128}", label) for label in (first, second))
 
 
+def test_another_generation_loads_again_what_its_label_would_be_taken_for(cluster):
+    with fresh_warehouse(cluster) as warehouse:
+        warehouse.load(IMAGE, images(1), "range")
+        url = cluster.url(warehouse.options.database, generation=2)
+        cluster.loads.clear()
+        with DorisWarehouse(url) as again:
+            again.load(IMAGE, images(1), "range")
+            again.load(IMAGE, images(1), "range")
+        assert [rows for _, rows in cluster.loads] == [1]
+
+
 def test_equal_rows_of_two_tables_or_ranges_do_not_share_a_label(warehouse, cluster):
     row = row_of(PATIENT)
     warehouse.load(PATIENT, [row], "a")
@@ -310,8 +321,14 @@ def test_the_password_goes_to_frontends_and_to_backends_that_the_cluster_names(w
     assert all(headers["Expect"] == "100-continue" for _, headers in cluster.asked)
 
 
-def test_a_redirect_to_a_stranger_is_not_followed(warehouse, cluster, monkeypatch):
+def test_a_backend_that_joins_later_is_trusted(warehouse, cluster, monkeypatch):
     monkeypatch.setattr(warehouse, "_backends", frozenset({"127.0.9.9"}))
+    warehouse.load(IMAGE, images(1), "range")
+    assert held(warehouse) == 1
+
+
+def test_a_redirect_to_a_stranger_is_not_followed(warehouse, cluster):
+    cluster.faults.add(faults.REFUSED_QUERY, "Access denied; you need NODE privilege")
     with pytest.raises(ConfigurationError, match=r"127\.0\.1\.\d.*trusted_hosts") as refusal:
         warehouse.load(IMAGE, images(1), "range")
     assert len(cluster.asked) == 1
@@ -322,8 +339,9 @@ def test_a_redirect_to_a_stranger_is_not_followed(warehouse, cluster, monkeypatc
 def test_a_host_of_the_allow_list_is_trusted(cluster):
     hosts = ",".join(backend.host for backend in cluster.backends)
     with fresh_warehouse(cluster, trusted_hosts=hosts) as warehouse:
-        warehouse._backends = frozenset({"127.0.9.9"})
+        cluster.statements.clear()
         warehouse.load(IMAGE, images(1), "range")
+        assert "SHOW BACKENDS" not in cluster.statements
 
 
 def test_a_wrong_password_is_told_without_it(cluster):

@@ -34,7 +34,7 @@ def test_every_option_is_read(tmp_path):
     options = parse_options(
         "doris://u:p@fe/db?http_port=8040&https=true&mysql_tls=true&trusted_hosts=be1,be2"
         f"&tls_ca={authority}&connect_seconds=1.5&query_seconds=2&load_seconds=3"
-        "&batch_bytes=65536&json_bytes=4194304&replicas=1&buckets=16&retention_days=365"
+        "&batch_bytes=65536&json_bytes=4194304&generation=2b&replicas=1&buckets=16&retention_days=365"
     )
     assert options.https
     assert options.mysql_tls
@@ -42,6 +42,7 @@ def test_every_option_is_read(tmp_path):
     assert options.trusted_hosts == {"be1", "be2"}
     assert (options.http_port, options.connect_seconds, options.query_seconds) == (8040, 1.5, 2)
     assert (options.load_seconds, options.batch_bytes, options.json_bytes) == (3, 65536, 4194304)
+    assert options.generation == "2b"
     assert (options.replicas, options.buckets, options.retention_days) == (1, 16, 365)
 
 
@@ -61,6 +62,7 @@ def test_every_option_is_read(tmp_path):
         ("doris://u:s3cret@fe/db?load_seconds=soon", "load_seconds: say a number of seconds"),
         ("doris://u:s3cret@fe/db?load_seconds=nan", "load_seconds: say a number of seconds"),
         ("doris://u:s3cret@fe/db?retention_days=9999", "retention_days: say a whole number"),
+        ("doris://u:s3cret@fe/db?generation=a/b", "generation: say at most 16 letters"),
         ("doris://u:s3cret@fe/db?tls_ca=/nowhere.pem", "tls_ca: there is no file /nowhere.pem"),
     ],
 )

@@ -33,8 +33,8 @@ class DorisWarehouse:
     def __init__(self, url: str) -> None:
         self._options = parse_options(url)
         self._session = Session(self._options)
-        self._backends: frozenset[str] | None = None
-        self._loader = StreamLoader(self._options, self._backend_hosts)
+        self._backends: frozenset[str] = frozenset()
+        self._loader = StreamLoader(self._options, self._is_backend)
 
     @property
     def options(self) -> DorisOptions:
@@ -58,7 +58,8 @@ class DorisWarehouse:
         fitting = Fitting(table, self._options.json_bytes)
         fitted = (fitting.fit(row) for row in self._kept(table, columns.newest(completed)))
         # All rows are fitted before the first is sent: a row that cannot be loaded loads nothing.
-        for batch in list(batches(table, label, fitted, self._options.batch_bytes)):
+        named = f"{label}{self._options.generation and f'~{self._options.generation}'}"
+        for batch in list(batches(table, named, fitted, self._options.batch_bytes)):
             self._loader.load(batch)
         return len(completed)
 
@@ -94,14 +95,14 @@ class DorisWarehouse:
         if old:
             logger.warning("%d receipts are older than %d days and were not loaded", old, days)
 
-    def _backend_hosts(self) -> frozenset[str]:
-        """The hosts that the cluster itself names; none when the user may not ask.
+    def _is_backend(self, host: str) -> bool:
+        """Whether the cluster itself names a host; no host when the user may not ask.
 
         Raises:
             TransientError: the cluster does not answer.
         """
-        if self._backends is None:
+        if host not in self._backends:  # it may be a new one
             with suppress(PermanentError):
                 rows = self._session.query(SHOW_BACKENDS, {})
-                self._backends = frozenset(str(row["Host"]) for row in rows if row.get("Host"))
-        return self._backends or frozenset()
+                self._backends = frozenset(str(row.get("Host")) for row in rows)
+        return host in self._backends

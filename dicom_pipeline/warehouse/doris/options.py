@@ -15,8 +15,9 @@ _SETTING: Final = "WAREHOUSE_URL"
 _DATABASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ROUTINE_LOAD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?")
-_MOST_DAYS: Final = 500
-"""``max_dynamic_partition_num`` of a frontend: one partition a day."""
+_MOST_DAYS: Final = 490
+"""One partition a day: little less than ``max_dynamic_partition_num`` of a frontend."""
+_GENERATION: Final = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
 @dataclass(frozen=True, order=True)
@@ -50,6 +51,7 @@ class DorisOptions:
     load_seconds: float = 600
     batch_bytes: int = 64 << 20
     json_bytes: int = 1 << 20
+    generation: str = ""
     replicas: int = 3
     buckets: int = 10
     retention_days: int | None = None
@@ -124,6 +126,12 @@ def _flag(value: str) -> bool:
     return value == "true"
 
 
+def _generation(value: str) -> str:
+    if not _GENERATION.fullmatch(value):
+        raise ValueError("say at most 16 letters and digits")
+    return value
+
+
 def _name(value: str) -> str:
     if not _ROUTINE_LOAD.fullmatch(value):
         raise ValueError("say a name of letters, digits and underscores")
@@ -176,6 +184,7 @@ OPTIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "load_seconds": _seconds,
     "batch_bytes": _within(1 << 16, 1 << 30),
     "json_bytes": _within(1 << 10, 1 << 30),
+    "generation": _generation,
     "replicas": _within(1, 16),
     "buckets": _within(1, 256),
     "retention_days": _within(1, _MOST_DAYS),

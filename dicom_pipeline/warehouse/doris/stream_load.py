@@ -89,12 +89,12 @@ class StreamLoader:
 
     Args:
         options: where, and how long to wait.
-        backends: hosts of the backends that the cluster names itself.
+        is_backend: whether the cluster itself names a host among its backends.
         sleep: waits between two attempts.
     """
 
     options: DorisOptions
-    backends: Callable[[], frozenset[str]]
+    is_backend: Callable[[str], bool]
     sleep: Callable[[float], None] = time.sleep
 
     def load(self, batch: Batch) -> None:
@@ -199,7 +199,7 @@ class StreamLoader:
 
     def _trusts(self, host: str) -> bool:
         known = {frontend.host for frontend in self.options.frontends} | self.options.trusted_hosts
-        return host in known or host in self.backends()
+        return host in known or self.is_backend(host)
 
     def _judge(self, batch: Batch, answer: Answer) -> str | None:
         """None when the rows are in the table; what is waited for; else the error."""
