@@ -137,6 +137,15 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
         connection.execute(statement, [dict(row) for row in rows])
 
 
+def set_counts(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Set the counts of rows that are there and locked. Each of ``rows`` has the key and counts."""
+    if rows:
+        if connection.dialect.name == "mysql":
+            connection.execute(_mysql_counting(table), [_filled(table, row) for row in rows])
+        else:
+            connection.execute(_sqlite_counting(table), [dict(row) for row in rows])
+
+
 def _written(table: Table) -> list[Column[Any]]:
     return [column for column in table.columns if not column.info.get(_COUNTS)]
 
@@ -169,18 +178,46 @@ def _mysql_upsert(table: Table, order: tuple[str, ...]) -> Executable:
     assignments = (
         f"{name} = IF({newer}, VALUES({name}), {name})" for name in (*names, *reversed(order))
     )
-    return _mysql_insertion(table, ", ".join(assignments))
+    return _mysql_insertion(table, _written(table), ", ".join(assignments))
 
 
 @lru_cache
 def _mysql_insert(table: Table) -> Executable:
     key = next(iter(table.primary_key.columns)).name
-    return _mysql_insertion(table, f"{key} = {key}")
+    return _mysql_insertion(table, _written(table), f"{key} = {key}")
 
 
-def _mysql_insertion(table: Table, on_duplicate: str) -> Executable:
+@lru_cache
+def _sqlite_counting(table: Table) -> Executable:
+    assignments = ", ".join(f"{name} = :{name}" for name in _counts(table))
+    own = " AND ".join(f"{column.name} = :{column.name}" for column in table.primary_key.columns)
+    return text(f"UPDATE {table.name} SET {assignments} WHERE {own}")  # noqa: S608 - our own names
+
+
+@lru_cache
+def _mysql_counting(table: Table) -> Executable:
+    """One statement for many rows: of an UPDATE, the driver would send one for each.
+
+    The rows are there, so nothing is inserted; but the server wants a value for every column that
+    has to have one, see `_filled`.
+    """
+    counts = _counts(table)
+    columns = [column for column in table.columns if not column.nullable]
+    assignments = ", ".join(f"{name} = VALUES({name})" for name in counts)
+    return _mysql_insertion(table, columns, assignments)
+
+
+def _filled(table: Table, row: Row) -> Row:
+    empty = {c.name: 0 if isinstance(c.type, BigInteger) else "" for c in table.columns}
+    return {name: row.get(name, empty[name]) for name in empty if not table.c[name].nullable}
+
+
+def _counts(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.info.get(_COUNTS)]
+
+
+def _mysql_insertion(table: Table, columns: Sequence[Column[Any]], on_duplicate: str) -> Executable:
     """Plain text: SQLAlchemy's own construct names the new row in a way that MariaDB refuses."""
-    columns = _written(table)
     names = ", ".join(column.name for column in columns)
     values = ", ".join(f":{column.name}" for column in columns)
     return text(
