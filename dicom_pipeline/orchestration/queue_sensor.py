@@ -124,8 +124,11 @@ def _write_down(
     for offsets, attempts, reason in plan.abandoned:
         catalog.abandon(AbandonedRange(offsets, attempts, reason))
         context.log.error("%s waits for an operator: %s", offsets, reason)
-    for partition, offset in streams.committed(plan.ledger).items():
-        log.commit(stage.consumer_group, stage.queue, partition, offset)
+    try:
+        for partition, offset in streams.committed(plan.ledger).items():
+            log.commit(stage.consumer_group, stage.queue, partition, offset)
+    except TransientError as error:  # the plan does not rest on it: the next tick commits again
+        context.log.warning("%s: offsets not committed: %s", stage.queue, error)
 
 
 def _run_requests(stage: Stage, plan: Plan) -> list[dg.RunRequest]:

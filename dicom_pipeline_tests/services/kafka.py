@@ -40,7 +40,7 @@ from dicom_pipeline_tests.services.maven import cached_jars
 
 VERSION = "4.1.0"
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
-_START_SECONDS = 60
+_START_SECONDS = 120
 _STOP_SECONDS = 30
 
 PASSWORD = "p@ss:w/r%d?&#"  # quoted in URLs, and easy to find where it must not be
@@ -62,7 +62,7 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
 log.dirs={folder}/data
 auto.create.topics.enable=false
-broker.session.timeout.ms=2000
+broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=200
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
@@ -112,13 +112,7 @@ class KafkaBroker:
         self.client_file = folder / "client.pem"
         """Certificate and key of a client that may do everything."""
         self._settings = folder / "server.properties"
-        self._admin = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "reconnect.backoff.max.ms": 200,
-                "logger": _QUIET,
-            }
-        )
+        self._admin = None
         self._prepare()
 
     def url(self, prefix=""):
@@ -132,7 +126,7 @@ class KafkaBroker:
         return f"kafka+ssl://{user}:{quote(password, safe='')}@{self.sasl_bootstrap}?{query}"
 
     def admin(self):
-        """A client that may do everything, the same one each time; its log is dropped."""
+        """A client that may do everything, the same one until the next start."""
         return self._admin
 
     def delete_topics(self, *topics):
@@ -158,6 +152,13 @@ class KafkaBroker:
         """Start it, with the data it had, and wait until it serves."""
         assert not self.running()
         self._process = self._starter.submit(self._spawn).result()
+        self._admin = AdminClient(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "reconnect.backoff.max.ms": 200,
+                "logger": _QUIET,
+            }
+        )
         deadline = time.monotonic() + _START_SECONDS
         while not self._serves():
             assert self.running(), (self.folder / "kafka.log").read_text()[-2000:]
@@ -203,7 +204,7 @@ class KafkaBroker:
 
     def _serves(self):
         try:
-            return bool(self.admin().list_topics(timeout=0.5).brokers)
+            return bool(self.admin().list_topics(timeout=2).brokers)
         except KafkaException:
             return False
 

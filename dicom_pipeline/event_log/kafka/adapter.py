@@ -8,6 +8,7 @@ from dicom_pipeline.event_log import Message, Record, Watermarks
 from dicom_pipeline.event_log.bounds import UnknownTopicError, is_of_topic, require_range
 from dicom_pipeline.event_log.kafka import topics as topics_
 from dicom_pipeline.event_log.kafka.failures import Failures
+from dicom_pipeline.event_log.kafka.groups import Groups
 from dicom_pipeline.event_log.kafka.publisher import Publisher
 from dicom_pipeline.event_log.kafka.reader import Readers
 from dicom_pipeline.event_log.kafka.requests import Requests
@@ -30,6 +31,7 @@ class KafkaEventLog:
         failures = Failures()
         self._requests = Requests(url, failures)
         self._readers = Readers(url, failures)
+        self._groups = Groups(url, failures)
         self._publisher = Publisher(url, failures)
         self._known: set[str] = set()
         """Topics that were there when they were last published to."""
@@ -101,12 +103,14 @@ class KafkaEventLog:
 
     def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Note that ``group`` has processed everything below ``offset``. Only shows lag."""
-        self._requests.commit(self._name(group), self._name(topic), {partition: offset})
+        name = self._name(topic)
+        self._requests.describe(name)
+        self._groups.commit(self._name(group), name, {partition: offset})
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset of each partition that has one."""
         partitions = self._partitions(topic)
-        return self._requests.committed(self._name(group), self._name(topic), partitions)
+        return self._groups.committed(self._name(group), self._name(topic), partitions)
 
     def trim(self, topic: str, partition: int, before: int) -> int:
         """Delete records below offset ``before`` and return the new low watermark."""
@@ -119,6 +123,7 @@ class KafkaEventLog:
         """Close the connections; no call may be under way."""
         self._publisher.close()
         self._readers.close()
+        self._groups.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,13 +1,12 @@
 """Questions to the cluster: each is bounded in time and raises the errors of our own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -103,26 +102,6 @@ class Requests:
             for partition in sorted(low)
         }
 
-    def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Set the group's offsets of partitions."""
-        request = ConsumerGroupTopicPartitions(
-            group, [TopicPartition(topic, *each) for each in offsets.items()]
-        )
-        asked = self.admin.alter_consumer_group_offsets([request], request_timeout=self._seconds)
-        what = f"committing offsets of group {group}"
-        self._require_partitions(self.answer(asked[group], what, topic), what)
-
-    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The group's offsets, of the partitions that have one."""
-        request = ConsumerGroupTopicPartitions(
-            group, [TopicPartition(topic, partition) for partition in partitions]
-        )
-        asked = self.admin.list_consumer_group_offsets([request], request_timeout=self._seconds)
-        what = f"committed offsets of group {group}"
-        answer = self.answer(asked[group], what, topic)
-        self._require_partitions(answer, what)
-        return {each.partition: each.offset for each in answer.topic_partitions if each.offset >= 0}
-
     def delete_before(self, topic: str, partition: int, offset: int) -> int:
         """Delete records below the offset; returns the new low watermark."""
         asked = self.admin.delete_records(
@@ -131,10 +110,3 @@ class Requests:
         (future,) = asked.values()
         deleted = self.answer(future, f"deleting records of {topic}:{partition}", topic)
         return int(deleted.low_watermark)
-
-    def _require_partitions(self, answer: Any, what: str) -> None:  # noqa: ANN401 - untyped in the library
-        for each in answer.topic_partitions:
-            if each.error is not None:
-                if is_unknown_topic(each.error):
-                    raise unknown_topic(each.topic)
-                raise self._failures.explained(each.error, what)

@@ -103,6 +103,7 @@ def test_a_range_whose_broker_is_killed_while_it_is_read_reads_whole_afterwards(
     monkeypatch.setattr(reader, "_CHUNK", 10)
     with kafka_log(f"{kafka_url}&timeout_seconds=2&compression=none") as log:
         log.create_topics([TOPIC], 1)
+        log.commit("group", TOPIC, 0, 1)
         for _ in range(10):
             log.publish([Message(TOPIC, "k", bytes(50_000))] * 20)
         offsets = span(log, 0, 200)
@@ -113,6 +114,14 @@ def test_a_range_whose_broker_is_killed_while_it_is_read_reads_whole_afterwards(
             list(records)
         kafka.start()
         assert [r.offset for r in log.read(offsets)] == list(range(200))
+        wait_for(lambda: commits(log, 3))
+        assert log.committed("group", TOPIC) == {0: 3}
+
+
+def commits(log, offset):
+    with suppress(TransientError):
+        log.commit("group", TOPIC, 0, offset)
+        return True
 
 
 def wait_for(condition, seconds=60):
