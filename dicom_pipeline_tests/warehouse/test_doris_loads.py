@@ -139,6 +139,14 @@ def test_a_label_of_an_aborted_load_is_used_again(warehouse, cluster):
     assert [loaded for loaded, _ in cluster.loads] == [label, label]
 
 
+def test_a_load_is_strict_takes_all_or_nothing_and_knows_no_zone_but_utc(warehouse, cluster):
+    warehouse.load(IMAGE, images(1), "range")
+    for _, headers in cluster.asked:
+        assert (headers["strict_mode"], headers["max_filter_ratio"]) == ("true", "0")
+        assert (headers["format"], headers["timezone"]) == ("json", "UTC")
+        assert headers["label"].startswith("dicom_image:range-")
+
+
 # What breaks
 
 

@@ -126,7 +126,7 @@ def test_a_refused_statement_is_worth_another_try_only_when_that_may_help(
 
 def test_a_statement_that_takes_too_long_is_not_asked_again(cluster):
     with fresh_warehouse(cluster, migrate=False, query_seconds=0.3) as warehouse:
-        warehouse.session.create_database()
+        warehouse.session.ensure_database()
         warehouse.query("SELECT 1 AS one")  # connects
         cluster.faults.add(faults.SLOW_QUERY, 1.0)
         cluster.statements.clear()
@@ -172,6 +172,14 @@ def test_a_migration_that_breaks_off_is_finished_by_the_next(cluster):
         assert warehouse.query(f"SELECT COUNT(*) AS n FROM {OBJECT_META}") == [{"n": 0}]
         assert "0002_tag_tables.sql" in warehouse.migrate()
         assert warehouse.migrate() == []
+
+
+def test_a_user_who_may_not_create_databases_can_migrate_one_that_is_there(cluster):
+    with fresh_warehouse(cluster, migrate=False) as warehouse:
+        cluster.catalog.create(warehouse.options.database, if_not_exists=False)
+        cluster.statements.clear()
+        assert warehouse.migrate()
+        assert not any("DATABASE" in statement for statement in cluster.statements)
 
 
 def test_too_few_backends_for_the_replicas_are_told(cluster):

@@ -104,5 +104,5 @@ class DorisWarehouse:
         if host not in self._backends:  # it may be a new one
             with suppress(PermanentError):
                 rows = self._session.query(SHOW_BACKENDS, {})
-                self._backends = frozenset(str(row.get("Host")) for row in rows)
+                self._backends = frozenset(str(row.get("Host")).lower() for row in rows)
         return host in self._backends

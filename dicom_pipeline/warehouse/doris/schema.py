@@ -85,7 +85,7 @@ def migrate(session: Session, options: DorisOptions) -> list[str]:
             vain.
     """
     migrations = load_migrations(*SCHEMA)
-    session.create_database()
+    session.ensure_database()
     session.execute(bookkeeping(options))
     rows = session.query(APPLIED, {})
     applied = {int(str(row["number"])): str(row["checksum"]) for row in rows}

@@ -47,6 +47,10 @@ _NOT_MIGRATED: Final = ("does not exist", "unknown table", "unknown database")
 _SHOWN: Final = 500
 
 
+class _UnknownDatabaseError(TransientError):
+    """The database of the URL is not there yet."""
+
+
 class Session:
     """One connection at a time, shared by the threads of a process and replaced when it is lost.
 
@@ -80,14 +84,15 @@ class Session:
         """Run a statement that may be repeated: it is, when the connection is lost."""
         self.query(sql, parameters or {})
 
-    def create_database(self) -> None:
-        """Create the database of the URL unless it is there."""
+    def ensure_database(self) -> None:
+        """Create the database of the URL if it is not there: only then is the right needed."""
         with self._lock:
             self.close()
-            self._connection = self._connect(database=False)
             try:
+                self._connection = self._connect()
+            except _UnknownDatabaseError:
+                self._connection = self._connect(database=False)
                 self.execute(create_database(self._options))
-            finally:
                 self.close()
 
     def close(self) -> None:
@@ -164,7 +169,8 @@ class Session:
                 f"{where}: user {self._options.user}: {text}: check user, password and privileges"
             )
         if code == _UNKNOWN_DATABASE or any(said in text.lower() for said in _NOT_MIGRATED):
-            return TransientError(f"{where}: {text}: run `dicom-pipeline migrate`")
+            kind = _UnknownDatabaseError if code == _UNKNOWN_DATABASE else TransientError
+            return kind(f"{where}: {text}: run `dicom-pipeline migrate`")
         if _REPLICAS in text.lower():
             return ConfigurationError(
                 f"{where}: {text}: start more backends, or set the option replicas of the URL"

@@ -198,8 +198,8 @@ class StreamLoader:
         return endpoint
 
     def _trusts(self, host: str) -> bool:
-        known = {frontend.host for frontend in self.options.frontends} | self.options.trusted_hosts
-        return host in known or self.is_backend(host)
+        named = {frontend.host for frontend in self.options.frontends} | self.options.trusted_hosts
+        return host.lower() in {name.lower() for name in named} or self.is_backend(host.lower())
 
     def _judge(self, batch: Batch, answer: Answer) -> str | None:
         """None when the rows are in the table; what is waited for; else the error."""
