@@ -40,9 +40,9 @@ def run_copy(settings: Settings, from_home: Path | None, only: Sequence[str]) ->
             if copying.resumed:
                 bars.say("an earlier copying was not finished: going on where it stopped")
             report = copying.run()
+            if report.good and System.EVENT_LOG in systems and home == settings.home:
+                empty_cursors(settings)
             copying.finish(report)
-        if report.good and System.EVENT_LOG in systems and home == settings.home:
-            empty_cursors(settings)
     _show(report)
     return OK if report.good else INCOMPLETE
 

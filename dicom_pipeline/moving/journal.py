@@ -29,7 +29,7 @@ class QueuePosition(msgspec.Struct):
     """Messages that it had ever taken before."""
     published: int = 0
     set_aside: int = 0
-    """How many of them became dead letters, as they are too long for events."""
+    """How many of them became dead letters, as the target never takes them."""
 
 
 class _State(msgspec.Struct):

@@ -1,19 +1,26 @@
 """Publishing again what is pending."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
 
+import msgspec
+
+from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.errors import MessageRefusedError
 from dicom_pipeline.event_log import EventLog, Message, Record
 from dicom_pipeline.messages import (
     DEAD_LETTER_QUEUE,
     EVENT_BYTES_MAX,
     DeadLetter,
     OffsetRange,
-    encode,
+    decode_dead_letter,
 )
 from dicom_pipeline.moving.journal import Journal, QueuePosition
 from dicom_pipeline.moving.source import BATCH_BYTES, BATCH_ROWS
-from dicom_pipeline.ranges import UNREADABLE_EVENT
+
+REFUSED_EVENT: Final = "refused_event"
+"""Dead-letter code, as the receiver's forwarder gives it."""
 
 
 class Logs(NamedTuple):
@@ -54,10 +61,8 @@ def publish_pending(
     journal.save()
     advance(position.published)
     for batch in _batches(_records(logs.source, ranges, skip=position.published)):
-        messages = [_message(queue, record) for record in batch]
-        logs.target.publish(messages)
+        position.set_aside += _publish(queue, batch, logs.target)
         position.published += len(batch)
-        position.set_aside += sum(message.topic != queue for message in messages)
         journal.save()
         advance(position.published)
 
@@ -68,24 +73,35 @@ def arrived(queue: str, target: EventLog, journal: Journal) -> int:
     return _ever_taken(target, queue) - position.before + position.set_aside
 
 
-def _message(queue: str, record: Record) -> Message:
-    """What is published for a record.
+def _publish(queue: str, batch: Sequence[Record], target: EventLog) -> int:
+    """Publish the records; returns how many became dead letters.
 
-    One that is too long for an event might be too long for the target as well. It is set aside as
-    its stage would have done it.
+    One that the target will never take, such as one too large, must not hold up the others. What
+    was published before it may be published twice.
     """
-    if queue == DEAD_LETTER_QUEUE or len(record.value) <= EVENT_BYTES_MAX:
-        return Message(queue, record.key, record.value)
-    letter = DeadLetter(
+    try:
+        target.publish([Message(queue, record.key, record.value) for record in batch])
+    except MessageRefusedError as error:
+        if len(batch) > 1:
+            return sum(_publish(queue, [record], target) for record in batch)
+        (record,) = batch
+        publish_dead_letters(target, [_letter(queue, record, str(error))])
+        return int(queue != DEAD_LETTER_QUEUE)
+    return 0
+
+
+def _letter(queue: str, record: Record, reason: str) -> DeadLetter:
+    if queue == DEAD_LETTER_QUEUE:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return decode_dead_letter(record.value)
+    return DeadLetter(
         topic=queue,
         partition=record.partition,
         offset=record.offset,
-        code=UNREADABLE_EVENT,
-        reason=f"not an event: {len(record.value)} bytes, of which {EVENT_BYTES_MAX} are kept here",
+        code=REFUSED_EVENT,
+        reason=reason,
         value=record.value[:EVENT_BYTES_MAX],
     )
-    key = f"{queue}:{record.partition}:{record.offset}"
-    return Message(DEAD_LETTER_QUEUE, key, encode(letter))
 
 
 def _ever_taken(log: EventLog, queue: str) -> int:

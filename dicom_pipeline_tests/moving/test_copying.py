@@ -2,12 +2,10 @@
 
 import pytest
 
-from dicom_pipeline.errors import ConfigurationError
-from dicom_pipeline.event_log import Message
+from dicom_pipeline.errors import ConfigurationError, MessageRefusedError
 from dicom_pipeline.messages import (
     ALL_QUEUES,
     DEAD_LETTER_QUEUE,
-    EVENT_BYTES_MAX,
     INDEX_QUEUE,
     STORAGE_QUEUE,
     decode_dead_letter,
@@ -105,14 +103,22 @@ def test_messages_of_one_partition_keep_their_order(source, tmp_path):
         assert single.values(STORAGE_QUEUE) == values
 
 
-def test_a_message_that_is_too_long_for_an_event_is_set_aside_and_stops_nothing(source, target):
-    values = publish(source, STORAGE_QUEUE, 1)
-    source.log.publish([Message(STORAGE_QUEUE, "key", b"x" * (EVENT_BYTES_MAX + 1))])
-    values += publish(source, STORAGE_QUEUE, 1, start=1)
-    assert copy(source, target.settings).good
-    assert sorted(target.values(STORAGE_QUEUE)) == values
+def test_a_message_that_the_target_never_takes_is_set_aside_and_stops_nothing(source, target):
+    values = publish(source, STORAGE_QUEUE, 4)
+    with copying(source, target.settings) as begun:
+        publish_them = begun._logs.target.publish
+
+        def refuse_one(messages):
+            if any(one.topic == STORAGE_QUEUE and one.value == values[1] for one in messages):
+                raise MessageRefusedError("too large")
+            publish_them(messages)
+
+        begun._logs.target.publish = refuse_one
+        report = begun.run()
+    assert report.good
+    assert sorted(target.values(STORAGE_QUEUE)) == [values[0], *values[2:]]
     (letter,) = map(decode_dead_letter, target.values(DEAD_LETTER_QUEUE))
-    assert (letter.topic, letter.offset, len(letter.value)) == (STORAGE_QUEUE, 1, EVENT_BYTES_MAX)
+    assert (letter.topic, letter.offset, letter.value) == (STORAGE_QUEUE, 1, values[1])
 
 
 def test_without_a_ledger_or_with_one_of_another_topic_everything_is_pending(source, target):

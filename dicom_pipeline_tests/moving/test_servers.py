@@ -101,7 +101,7 @@ def test_pending_messages_arrive_on_kafka_though_it_was_interrupted(
 ):
     monkeypatch.setattr("dicom_pipeline.moving.queues.BATCH_ROWS", 9)
     values = publish(source, STORAGE_QUEUE, 60)
-    source.log.publish([Message(STORAGE_QUEUE, "long", b"x" * (2 << 20))])
+    source.log.publish([Message(STORAGE_QUEUE, "long", b"x" * (5 << 20))])
     ledgers = {
         STORAGE.sensor_name: ledger_of(source, STORAGE_QUEUE, planned=50, outstanding=[(3, 9)])
     }
