@@ -22,6 +22,7 @@ from typing import Final
 from pydicom import dcmread
 from pynetdicom import AE
 
+from benchmarks.requestor import keep_responses
 from benchmarks.senders import write_folders
 from benchmarks.systems import DicomPipeline
 from benchmarks.template import Template, uids
@@ -174,6 +175,7 @@ def pynetdicom_scu(world: World, _rng: random.Random) -> None:
     association = entity.associate("127.0.0.1", world.server.port, ae_title=world.server.called)
     if not association.is_established:
         raise FailedError("pynetdicom: no association")
+    keep_responses(association)
     for index in range(objects):
         values = uids(number, index)
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = instance_uid(values)

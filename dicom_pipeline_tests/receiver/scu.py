@@ -1,6 +1,5 @@
 """The sender's side of the wire, by pynetdicom, with any bytes and any UIDs."""
 
-import threading
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -8,28 +7,8 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
+from benchmarks.requestor import keep_responses
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, encode_dataset
-
-
-class Gate(threading.Event):
-    """Tells when the thread of an association stands before it.
-
-    pynetdicom's own flag may be seen while the thread goes on, and then it takes our response away.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.standing = threading.Event()
-        self.set()
-
-    def clear(self) -> None:
-        self.standing.clear()
-        super().clear()
-
-    def wait(self, timeout=None) -> bool:
-        while not super().wait(0.001):
-            self.standing.set()
-        return True
 
 
 @contextmanager
@@ -46,6 +25,7 @@ def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DI
         ae_title=called,
         evt_handlers=[(evt.EVT_CONN_OPEN, lambda e: connections.append(e.assoc.dul.socket.socket))],
     )
+    keep_responses(association)
     try:
         yield association
     finally:
@@ -57,11 +37,7 @@ def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DI
 
 def send(association, data_set, uid, sop_class=CT, context=0):
     """One C-STORE with any bytes and any UIDs; returns status and comment."""
-    gate = association._reactor_checkpoint
-    if not isinstance(gate, Gate):
-        gate = association._reactor_checkpoint = Gate()
-    gate.clear()
-    assert gate.standing.wait(20) or not association.is_established
+    association._reactor_checkpoint.clear()
     request = C_STORE()
     request.MessageID = 1
     request._affected_sop_class_uid = UID(sop_class)
@@ -71,7 +47,7 @@ def send(association, data_set, uid, sop_class=CT, context=0):
     context_id = association.accepted_contexts[context].context_id
     association.dimse.send_msg(request, context_id)
     _, response = association.dimse.get_msg(block=True)
-    gate.set()
+    association._reactor_checkpoint.set()
     assert response is not None, "no answer"
     return response.Status, response.ErrorComment or ""
 

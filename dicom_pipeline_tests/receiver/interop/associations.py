@@ -4,6 +4,8 @@ from contextlib import contextmanager
 
 from pynetdicom import AE
 
+from benchmarks.requestor import keep_responses
+
 
 @contextmanager
 def associated(inbox, contexts, calling, *, items=(), max_pdu=16382, handlers=(), **options):
@@ -20,6 +22,7 @@ def associated(inbox, contexts, calling, *, items=(), max_pdu=16382, handlers=()
         evt_handlers=list(handlers),
         **options,
     )
+    keep_responses(association)
     try:
         yield association
     finally:
