@@ -171,14 +171,14 @@ def do_and_compare(template, cache_url, some_steps):
         assert cached.tables() == plain.tables()
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None)
 @given(some_steps=st.lists(steps, min_size=4, max_size=12))
 def test_any_interleaving_gives_the_tables_that_it_gives_without_a_cache(template, some_steps):
     do_and_compare(template, "", some_steps)
 
 
 @pytest.mark.service
-@hypothesis_settings(max_examples=10, deadline=None)
+@hypothesis_settings(max_examples=6, deadline=None)
 @given(some_steps=st.lists(steps, min_size=4, max_size=12))
 def test_any_interleaving_with_a_real_redis_gives_the_same_tables(
     template, redis_server, some_steps
