@@ -65,6 +65,8 @@ class ReceiverStatus(msgspec.Struct, kw_only=True):
     ae_title: str = ""
     host: str = ""
     port: int = 0
+    http_port: int | None = None
+    """Where it tells metrics, health and readiness; None: nowhere."""
     outbox_events: int = 0
     """Receipts that the event log does not have yet."""
 
@@ -163,6 +165,7 @@ def read_receiver(settings: Settings) -> ReceiverStatus:
         ae_title=here["ae_title"],
         host=here["host"],
         port=here["port"],
+        http_port=here.get("http_port"),
         outbox_events=events,
     )
 

@@ -1,5 +1,6 @@
 """What kind of file system a folder is on."""
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,9 @@ NETWORK: Final = frozenset(
     | {"beegfs", "ocfs2", "gfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone"}
 )
 """Types that several machines can share. SQLite's write-ahead log does not work on them."""
+
+WITHOUT_LINKS: Final = frozenset({"vfat", "msdos", "exfat", "fuse.s3fs", "fuse.rclone"})
+"""Types on which a file cannot have two names, as a received object has until its event is safe."""
 
 
 def existing(path: Path) -> Path:
@@ -34,6 +38,20 @@ def kind(path: Path) -> str:
 def is_network(path: Path) -> bool:
     """Whether several machines can share the file system."""
     return kind(path) in NETWORK
+
+
+def has_locks(path: Path) -> bool:
+    """Whether files there can be locked; tried on the folder itself, which changes nothing."""
+    descriptor = os.open(existing(path), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def may_write(path: Path) -> bool:

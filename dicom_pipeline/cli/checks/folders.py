@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
-from dicom_pipeline.cli.checks.file_systems import existing, is_network, kind, may_write
+from dicom_pipeline.cli.checks.file_systems import (
+    WITHOUT_LINKS,
+    existing,
+    has_locks,
+    is_network,
+    kind,
+    may_write,
+)
 from dicom_pipeline.settings import Settings
 
 HOME: Final = "home folder"
@@ -30,7 +37,7 @@ def check_home(settings: Settings) -> Iterator[Check]:
 def check_storage(settings: Settings) -> Iterator[Check]:
     """Where originals go."""
     yield _rights(STORAGE, settings.storage, "STORAGE_ROOT")
-    yield ok(STORAGE, "file system", kind(settings.storage) or "not known")
+    yield _storage_file_system(settings.storage)
     yield _space(STORAGE, settings.storage, settings.receiver_min_free_bytes)
     yield _inodes(STORAGE, settings.storage)
 
@@ -39,6 +46,17 @@ def check_renditions(settings: Settings) -> Iterator[Check]:
     """Where renditions go."""
     yield _rights(RENDITIONS, settings.renditions, "RENDITION_ROOT")
     yield _space(RENDITIONS, settings.renditions, 0)
+
+
+def _storage_file_system(root: Path) -> Check:
+    found = kind(root) or "not known"
+    if found in WITHOUT_LINKS:
+        remedy = "set STORAGE_ROOT to a file system with hard links: the receiver needs them"
+        return failure(STORAGE, "file system", f"{found}: a file has one name only", remedy)
+    if not has_locks(root):
+        remedy = "allow locks (NFS: lockd), or see that no two receivers share a WORKER_NODE_ID"
+        return warning(STORAGE, "file system", f"{found}: files cannot be locked", remedy)
+    return ok(STORAGE, "file system", found)
 
 
 def _rights(system: str, folder: Path, variable: str) -> Check:

@@ -25,6 +25,7 @@ CODECS: Final = {
 
 def check_machine(_settings: Settings) -> Iterator[Check]:
     """Everything that does not depend on the settings."""
+    yield ok(SYSTEM, "dicom-pipeline", importlib.metadata.version("dicom-pipeline"))
     yield _python()
     yield from _codecs()
     yield _storescu()

@@ -1,13 +1,16 @@
 """The receiver of this home: its port, its outbox, its file of peers."""
 
 import fcntl
+import http.client
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
 from dicom_pipeline.cli.checks.embedded import opened
-from dicom_pipeline.cli.network import port_is_free
+from dicom_pipeline.cli.network import port_is_free, reachable
 from dicom_pipeline.cli.status import ReceiverStatus, read_receiver
 from dicom_pipeline.errors import PipelineError
 from dicom_pipeline.peers import load_peers
@@ -16,11 +19,15 @@ from dicom_pipeline.settings import Settings
 SYSTEM: Final = "receiver"
 UI: Final = "UI"
 
+_READY_SECONDS: Final = 5.0
+
 
 def check_receiver(settings: Settings) -> Iterator[Check]:
     """Whether it runs, or could."""
     status = read_receiver(settings)
     yield _listening(status, settings)
+    if status.running and status.http_port:
+        yield _ready(reachable(settings.receiver_http_host), status.http_port)
     yield _peers(settings)
     yield _outbox_lock(settings.outbox, settings.worker_node_id)
     yield _outboxes(status, settings)
@@ -36,6 +43,26 @@ def _listening(status: ReceiverStatus, settings: Settings) -> Check:
         found = f"listens as {status.ae_title} at {status.host}:{status.port}"
         return ok(SYSTEM, "reachable", found)
     return _port(SYSTEM, "RECEIVER_PORT", settings.receiver_host, settings.receiver_port)
+
+
+def _ready(host: str, port: int) -> Check:
+    """What the receiver says of itself."""
+    connection = http.client.HTTPConnection(host, port, timeout=_READY_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        said = msgspec.json.decode(answer.read())
+    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+        found = f"http://{host}:{port}/readyz does not answer ({type(error).__name__})"
+        return warning(SYSTEM, "ready", found, "look at the receiver's log")
+    finally:
+        connection.close()
+    if answer.status == http.HTTPStatus.OK:
+        return ok(SYSTEM, "ready", "it takes objects")
+    problems = said.get("failed", {})
+    found = "; ".join(f"{name}: {problem['reason']}" for name, problem in problems.items())
+    remedy = "; ".join(problem["remedy"] for problem in problems.values())
+    return failure(SYSTEM, "ready", found or "it takes no objects", remedy)
 
 
 def _port(system: str, variable: str, host: str, port: int) -> Check:

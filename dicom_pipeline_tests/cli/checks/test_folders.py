@@ -17,6 +17,21 @@ def test_a_home_on_a_network_file_system_fails_and_a_storage_root_does_not(tmp_p
     assert found(chosen, "storage root")["file system"].verdict is Verdict.OK
 
 
+def test_a_storage_root_without_hard_links_fails_and_one_without_locks_is_warned_of(
+    tmp_path, monkeypatch
+):
+    chosen = settings_in(tmp_path)
+    monkeypatch.setattr(folders, "has_locks", lambda path: False)
+    assert found(chosen, "storage root")["file system"].verdict is Verdict.WARN
+    monkeypatch.setattr(folders, "kind", lambda path: "exfat")
+    assert found(chosen, "storage root")["file system"].verdict is Verdict.FAIL
+
+
+def test_locks_are_tried_without_leaving_anything(tmp_path):
+    assert file_systems.has_locks(tmp_path / "not" / "there")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_file_system_of_a_folder_is_the_one_mounted_nearest():
     assert file_systems.kind(file_systems.Path("/proc/1")) == "proc"
 

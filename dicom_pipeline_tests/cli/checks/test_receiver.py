@@ -8,7 +8,10 @@ import pytest
 from dicom_pipeline.cli.checks.check import Verdict
 from dicom_pipeline_tests.cli.checks.looking import found, settings_in
 from dicom_pipeline_tests.events import an_event
+from receiver.http import HttpServer
+from receiver.metrics import Metrics
 from receiver.outbox import Outbox
+from receiver.readiness import Problem
 
 
 @pytest.fixture
@@ -40,6 +43,27 @@ def test_a_receiver_that_listens_is_told_from_another_program(tmp_path, listenin
     done = found(chosen, "receiver")["reachable"]
     assert done.verdict is Verdict.OK
     assert f"AE at 127.0.0.1:{listening}" in done.found
+
+
+@pytest.mark.parametrize(
+    ("problems", "verdict"),
+    [({}, Verdict.OK), ({"disk": Problem("it is full", "free some space")}, Verdict.FAIL)],
+)
+def test_what_a_running_receiver_says_of_itself_is_told(tmp_path, listening, problems, verdict):
+    chosen = settings_in(tmp_path)
+    chosen.home.mkdir()
+    checks = {name: lambda problem=problem: problem for name, problem in problems.items()}
+    server = HttpServer("127.0.0.1", 0, metrics=Metrics(), alive={}, ready=checks)
+    port = server.start()
+    try:
+        here = {"pid": os.getpid(), "host": "127.0.0.1", "port": listening, "ae_title": "AE"}
+        told = json.dumps({**here, "http_port": port})
+        (chosen.home / "receiver.json").write_text(told)
+        done = found(chosen, "receiver")["ready"]
+    finally:
+        server.stop()
+    assert done.verdict is verdict
+    assert ("full" in done.found) == bool(problems)
 
 
 def test_events_that_no_receiver_publishes_are_a_warning(tmp_path):
