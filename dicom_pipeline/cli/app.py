@@ -9,6 +9,7 @@ from dicom_pipeline.cli.commands import (
     doctor,
     inspect,
     migrate,
+    routine_load,
     send,
     sql,
     status,
@@ -24,7 +25,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (up, demo, send, status, inspect, backfill, migrate, doctor, copy, sql):
+COMMANDS = (
+    up,
+    demo,
+    send,
+    status,
+    inspect,
+    backfill,
+    routine_load,
+    migrate,
+    doctor,
+    copy,
+    sql,
+)
+for module in COMMANDS:
     app.command()(module.command)
 
 
