@@ -9,12 +9,14 @@ import logging
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -261,9 +263,12 @@ def running_kafka(folder):
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory):
+def kafka_broker():
     """The broker that all tests of this process share. Tests ask for `kafka`."""
-    with running_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+    with (
+        tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as folder,
+        running_kafka(Path(folder)) as broker,
+    ):
         yield broker
 
 
