@@ -131,7 +131,7 @@ def test_a_backfill_is_followed_until_each_of_its_objects_is_decided(log, stores
         return follow(log, stores[1], "backfill-1", behind)
 
     assert outcomes() == Outcomes(0, {}, passed=False)
-    say(stores, SHOWN, again(events[0], 1))
+    say(stores, SHOWN, again(events[0], 1), again(received(9), 1))
     say(stores, failed(ErrorCode.TRUNCATED), again(events[1], 1))
     assert outcomes() == Outcomes(1, {"truncated": 1}, passed=False)
     log.commit(RENDITIONS.consumer_group, TRANSCODE_QUEUE, 0, 3)
