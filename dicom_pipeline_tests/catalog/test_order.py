@@ -45,10 +45,10 @@ def deliveries(draw, items):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=ONE_FRESH_FOR_ALL)
 @given(data=st.data())
-def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data):
+def test_any_order_and_repetition_of_indexing_gives_the_same_tables(emptied, data):
     objects = objects_of(data.draw(st.lists(receipts, min_size=1, max_size=6)))
     batches = data.draw(deliveries(objects))
-    with fresh() as one, fresh() as other, one() as expected, other() as catalog:
+    with emptied() as one, emptied() as other, one() as expected, other() as catalog:
         expected.migrate()
         expected.index(objects)
         catalog.migrate()
@@ -61,12 +61,12 @@ def test_any_order_and_repetition_of_indexing_gives_the_same_tables(fresh, data)
 
 @settings(max_examples=10, deadline=None, suppress_health_check=ONE_FRESH_FOR_ALL)
 @given(data=st.data())
-def test_any_order_and_repetition_of_records_and_renditions_gives_the_same_tables(fresh, data):
+def test_any_order_and_repetition_of_records_and_renditions_gives_the_same_tables(emptied, data):
     numbers = range(1, 6)
     paths = st.sampled_from(["a.dcm", "b.dcm"])
     records = [storage_record(data.draw(paths), version=number) for number in numbers]
     renditions = [rendition(version=number, reason=f"{number}") for number in numbers]
-    with fresh() as one, fresh() as other, one() as expected, other() as catalog:
+    with emptied() as one, emptied() as other, one() as expected, other() as catalog:
         expected.migrate()
         expected.record_storage(records, [])
         expected.record_renditions(renditions)
