@@ -1,11 +1,12 @@
 """What a person does with the routine load: create, show, alter, pause, resume, stop, recreate."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError
+from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
 from dicom_pipeline.event_log import EventLog, Watermarks
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import LOG_QUEUE
@@ -21,6 +22,8 @@ logger: Final = logging.getLogger(__name__)
 
 _NONE: Final = "there is no job named"
 _THERE_ALREADY: Final = "already used"
+_PATIENCE_SECONDS: Final = 15
+_PAUSE_SECONDS: Final = 0.25
 _NO_FILE: Final = "catalog: kafka"
 
 
@@ -248,7 +251,7 @@ class RoutineLoad:
     def _start(self, former: RoutineLoadState | None) -> Start | dict[int, int]:
         if former is not None:
             return self.positions(former)
-        committed = self._log.committed(OBJECT_META.consumer_group, LOG_QUEUE)
+        committed = self._committed()
         watermarks = self._log.watermarks(LOG_QUEUE)
         if not committed:
             return Start.BEGINNING  # nobody has ever read it
@@ -256,6 +259,17 @@ class RoutineLoad:
             partition: accounted(marks, committed.get(partition))
             for partition, marks in watermarks.items()
         }
+
+    def _committed(self) -> dict[int, int]:
+        """What is accounted for. Brokers that are new find out first who looks after a group."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._log.committed(OBJECT_META.consumer_group, LOG_QUEUE)
+            except TransientError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
 
     def _create(self, start: Start | Offsets) -> str:
         topic_id = self._log.topic_id(LOG_QUEUE)
