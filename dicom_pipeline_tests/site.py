@@ -1,34 +1,43 @@
-"""A site with real servers: Kafka, MariaDB and Redis, two receivers, and the stack without one."""
+"""A site with Kafka, MariaDB and Redis, two receivers, and what processes the queues."""
 
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from dicom_pipeline.catalog import open_catalog
+from dicom_pipeline.cli.cursors import read_ledgers
+from dicom_pipeline.cli.migration import migrate
 from dicom_pipeline.cli.progress import messages_left, outbox_depth, unfinished_receipts
-from dicom_pipeline.cli.status import read_status
+from dicom_pipeline.cli.status import queue_status
 from dicom_pipeline.demo.accounting import missing
 from dicom_pipeline.errors import TransientError
+from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.settings import Settings
+from dicom_pipeline.stages import STAGES
+from dicom_pipeline.streams import Ledger
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.receiver.running import process
 from dicom_pipeline_tests.receiver.running import read_status as receiver_status
 from dicom_pipeline_tests.stack import RunningStack
+from dicom_pipeline_tests.ticker import Ticker
 
 NODES = ("node-1", "node-2")
 PARTITIONS = 3
 QUICK = {
     "stream_backoff_seconds": 1,
     "stream_backoff_max_seconds": 4,
-    "stream_range_messages": 50,
-    "stream_max_attempts": 2,
+    "stream_ranges_in_flight": 1,
     "worker_processes": 1,
 }
-"""Many small ranges, that come back soon, and whose attempts run out soon."""
+"""Few ranges, as each run costs seconds of CPU time, and they come back soon."""
 LEDGERS_SHARE = 0.3
 """How many of the looks go to the sensors' ledgers, which take longer to read."""
 
@@ -38,25 +47,26 @@ class Site:
 
     Args:
         folder: where homes and storage are.
-        urls: the URLs of the systems, by the settings' names.
+        choices: settings by their names, the URLs of the systems among them.
     """
 
-    def __init__(self, folder: Path, **urls: str) -> None:
-        self.urls = {**urls, "event_log_partitions": PARTITIONS}
+    def __init__(self, folder: Path, **choices: object) -> None:
         self.storage = folder / "storage"
         self.homes = {node: folder / node for node in NODES}
-        self.stack = RunningStack(
-            folder / "stack",
-            "--no-receiver",
-            wait=False,
-            storage_root=self.storage,
-            **self.urls,
+        self.choices = {
             **QUICK,
-        )
+            **choices,
+            "storage_root": self.storage,
+            "event_log_partitions": PARTITIONS,
+        }
+        """Settings that all parts of the site share, by their names."""
+        self.settings = Settings(dicom_pipeline_home=folder / "stack", **self.choices)
+        self.ledgers: Callable[[], Mapping[str, Ledger]] = partial(read_ledgers, self.settings)
 
     @property
-    def settings(self) -> Settings:
-        return self.stack.settings
+    def variables(self) -> dict[str, str]:
+        """The same as environment variables."""
+        return {name.upper(): str(value) for name, value in self.choices.items()}
 
     def port(self, node: str) -> int:
         status = receiver_status(self.homes[node])
@@ -80,7 +90,13 @@ class Site:
 
     def lag(self) -> int:
         """The lag of all stages as `status` tells it from their ledgers."""
-        return sum(queue.lag_messages for queue in read_status(self.settings).queues)
+        ledgers = self.ledgers()
+        with open_event_log(self.settings) as log, open_catalog(self.settings) as catalog:
+            queues = [
+                queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
+                for stage in STAGES
+            ]
+        return sum(queue.lag_messages for queue in queues)
 
     def wait_until_caught_up(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -92,7 +108,7 @@ class Site:
             if not any(left.values()):
                 return
             assert time.monotonic() < deadline, f"after {seconds} s these are left: {left}"
-            time.sleep(0.5)
+            time.sleep(1)
 
     def require_exactly_once(self, acknowledged) -> None:
         """Every object is stored, indexed and decided, nothing is doubled, nobody is needed."""
@@ -117,19 +133,39 @@ def _doubled(store, table: str, key: str) -> list:
 
 
 @contextmanager
-def running_site(folder: Path, **urls: str):
-    """A site whose every part is ready."""
-    site = Site(folder, **urls)
-    variables = {
-        name.upper(): str(value)
-        for name, value in {**site.urls, "storage_root": site.storage}.items()
-    }
+def _receivers(site: Site) -> Iterator[None]:
     with ExitStack() as undo:
-        undo.enter_context(site.stack)
         for node, home in site.homes.items():
-            undo.enter_context(process(home, **{**variables, "WORKER_NODE_ID": node}))
-        site.stack.wait_until_ready()
-        yield site
+            undo.enter_context(process(home, **{**site.variables, "WORKER_NODE_ID": node}))
+        yield
+
+
+@contextmanager
+def site_with_dagster(folder: Path, **choices: object) -> Iterator[tuple[Site, RunningStack]]:
+    """A site whose queues are processed by `up --no-receiver`: everything is real."""
+    site = Site(folder, **choices)
+    stack = RunningStack(site.settings.home, "--no-receiver", wait=False, **site.choices)
+    with stack, _receivers(site):
+        stack.wait_until_ready()
+        yield site, stack
+
+
+@contextmanager
+def site_with_ticker(folder: Path, **choices: object) -> Iterator[tuple[Site, Ticker]]:
+    """A site whose queues are processed in this process: quick."""
+    site = Site(folder, **choices)
+    list(migrate(site.settings))
+    with pytest.MonkeyPatch.context() as patch, _receivers(site):
+        for name, value in site.variables.items():
+            patch.setenv(name, value)
+        patch.setenv("DICOM_PIPELINE_HOME", str(site.settings.home))
+        ticker = Ticker()
+        site.ledgers = ticker.ledgers
+        ticker.start()
+        try:
+            yield site, ticker
+        finally:
+            ticker.end()
 
 
 class LagWatch(threading.Thread):
@@ -140,7 +176,7 @@ class LagWatch(threading.Thread):
         acknowledged: gives what was acknowledged until now.
     """
 
-    PAUSE_SECONDS = 0.3
+    PAUSE_SECONDS = 1.5
 
     def __init__(self, site: Site, acknowledged) -> None:
         super().__init__(daemon=True)
