@@ -74,6 +74,7 @@ def test_a_list_of_codes_that_is_too_long_is_left_out():
         (OBJECT_META, "file_size", 2**63),
         (IMAGE, "slice_thickness", float("nan")),
         (IMAGE, "image_comments", "\udcff"),
+        (IMAGE, "tags", "{" * 3000),
         (CONVERSION_RECORD, "retryable", 1000),
     ],
 )

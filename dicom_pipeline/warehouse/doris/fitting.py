@@ -106,7 +106,10 @@ class Fitting:
         if size <= self._json_bytes:
             return value
         findings.append(f"{name}: longer than {self._json_bytes} bytes, its largest parts left out")
-        content = msgspec.json.decode(value)
+        try:
+            content = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise self._unfit(name) from None
         if not isinstance(content, dict):
             return None
         sizes = {key: len(msgspec.json.encode({key: part})) for key, part in content.items()}
