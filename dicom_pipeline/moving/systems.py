@@ -25,6 +25,7 @@ FILES: Final = {
 }
 """The embedded system's file in the home folder."""
 
+_SQLITE: Final = "sqlite:///"
 _PASSWORD: Final = re.compile(r"//[^/@]*@")
 
 
@@ -37,7 +38,11 @@ def chosen_url(settings: Settings, system: System) -> str:
 def where(settings: Settings, system: System) -> str:
     """Names the system that the settings choose, without user, password and options."""
     url = chosen_url(settings, system).partition("?")[0]
-    return _PASSWORD.sub("//", url) if url else str(settings.home / FILES[system])
+    if not url:
+        return str(settings.home / FILES[system])
+    if url.startswith(_SQLITE):
+        return str(Path(url.removeprefix(_SQLITE)).absolute())
+    return _PASSWORD.sub("//", url)
 
 
 def moved_systems(settings: Settings, home: Path, only: Collection[System] = ()) -> list[System]:

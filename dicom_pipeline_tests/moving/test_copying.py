@@ -166,6 +166,19 @@ def test_while_the_event_log_stays_abandoned_ranges_keep_waiting(source, target)
     assert target.values(STORAGE_QUEUE) == []
 
 
+def test_while_the_catalog_stays_what_was_published_again_waits_for_nobody(source, target):
+    values = publish(source, STORAGE_QUEUE, 6)
+    source.log.trim(STORAGE_QUEUE, 0, 2)
+    topic_id = source.log.topic_id(STORAGE_QUEUE)
+    abandon(target, STORAGE_QUEUE, 3, 5, topic_id)
+    lost = abandon(target, STORAGE_QUEUE, 0, 2, topic_id)
+    ledger = ledger_of(source, STORAGE_QUEUE, planned=6)
+    ledgers = {STORAGE.sensor_name: ledger}
+    assert copy(source, target.settings, ledgers, only=["event-log"]).good
+    assert sorted(target.values(STORAGE_QUEUE)) == values[3:5]
+    assert target.catalog.abandoned() == [lost]
+
+
 def test_only_the_systems_that_were_asked_for_are_copied(source, target):
     fill_tables(source)
     copy(source, target.settings, only=["warehouse"])
@@ -240,6 +253,13 @@ def test_an_outbox_that_is_not_empty_is_refused_when_the_home_changes(source, ta
 def test_there_is_nothing_to_copy_onto_the_same_files(source):
     with pytest.raises(ConfigurationError, match="CATALOG_URL"):
         moved_systems(source.settings, source.settings.home)
+
+
+def test_the_same_file_by_its_url_is_the_same(source):
+    there = f"sqlite:///{source.settings.home / 'catalog.db'}"
+    settings = source.settings.model_copy(update={"catalog_url": there})
+    with pytest.raises(ConfigurationError, match="nothing to copy"):
+        moved_systems(settings, source.settings.home)
 
 
 def test_a_system_without_a_file_is_not_copied_and_cannot_be_asked_for(source, target):

@@ -1,6 +1,7 @@
 """The catalog: a SQLite file, or a database in MySQL."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from dicom_pipeline.catalog import catalog_drift, open_catalog
@@ -16,18 +17,20 @@ from dicom_pipeline.settings import Settings
 SYSTEM: Final = "catalog"
 
 _PORT: Final = 3306
+_SQLITE: Final = "sqlite:///"
 
 
 def check_catalog(settings: Settings) -> Iterator[Check]:
     """The catalog that the settings choose."""
-    if settings.catalog_url:
-        yield from _server(settings)
+    if not settings.catalog_url:
+        yield from _embedded(settings, settings.home / "catalog.db")
+    elif settings.catalog_url.startswith(_SQLITE):
+        yield from _embedded(settings, Path(settings.catalog_url.removeprefix(_SQLITE)).absolute())
     else:
-        yield from _embedded(settings)
+        yield from _server(settings)
 
 
-def _embedded(settings: Settings) -> Iterator[Check]:
-    path = settings.home / "catalog.db"
+def _embedded(settings: Settings, path: Path) -> Iterator[Check]:
     if missing := not_created(SYSTEM, path):
         yield missing
         return
@@ -46,13 +49,12 @@ def _server(settings: Settings) -> Iterator[Check]:
         return
     url = make_url(settings.catalog_url)
     with catalog:
-        if url.host:
-            reached = next(reachable(SYSTEM, [Address(url.host, url.port or _PORT)], "CATALOG_URL"))
-            yield reached
-            if reached.verdict is Verdict.FAIL:
-                return
+        address = Address(url.host or "localhost", url.port or _PORT)
+        reached = next(reachable(SYSTEM, [address], "CATALOG_URL"))
+        yield reached
+        if reached.verdict is not Verdict.FAIL:
             yield from check_server(SYSTEM, catalog.query)
-        yield from _schema(settings, catalog.query)
+            yield from _schema(settings, catalog.query)
 
 
 def _schema(settings: Settings, query: Query) -> Iterator[Check]:

@@ -50,6 +50,16 @@ def test_a_pending_migration_is_a_warning_that_names_it(migrated, monkeypatch, s
     assert "9999_coming.sql" in done.found
 
 
+def test_a_catalog_in_another_file_is_looked_at_there_and_not_created(migrated, tmp_path):
+    elsewhere = tmp_path / "elsewhere" / "catalog.db"
+    chosen = migrated.model_copy(update={"catalog_url": f"sqlite:///{elsewhere}"})
+    assert "not created yet" in found(chosen, "catalog")["reachable"].found
+    assert not elsewhere.parent.exists()
+    there = f"sqlite:///{migrated.home / 'catalog.db'}"
+    same = migrated.model_copy(update={"catalog_url": there})
+    assert found(same, "catalog")["schema"].verdict is Verdict.OK
+
+
 def test_a_changed_migration_and_a_newer_schema_fail(migrated):
     with sqlite3.connect(migrated.home / "catalog.db") as connection:
         connection.execute("UPDATE schema_migration SET checksum = 'x' WHERE number = 1")
