@@ -38,6 +38,12 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Version = Annotated[int, msgspec.Meta(ge=0, lt=2**63 // PHASES)]
 Phase = Annotated[int, msgspec.Meta(ge=0, lt=PHASES)]
 Attempt = Annotated[int, msgspec.Meta(ge=0, lt=ATTEMPTS)]
+Short = Annotated[str, msgspec.Meta(max_length=64)]
+"""A UID, an AE title, an identifier: no receiver lets a longer one in, no column holds one."""
+Time = Annotated[str, msgspec.Meta(max_length=32)]
+Date = Annotated[str, msgspec.Meta(max_length=10)]
+FileName = Annotated[str, msgspec.Meta(max_length=255)]
+FilePath = Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class TransferStatus:
@@ -55,34 +61,34 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     The first twenty fields are the columns of ``dicom_object_meta``, in their order.
     """
 
-    trace_id: str
+    trace_id: Short
     """UUIDv7 of the receipt."""
-    worker_node_id: str
+    worker_node_id: Short
     """The receiver process that took the object."""
-    tenant_id: str
-    patient_id: str
-    study_uid: str
-    series_uid: str
-    sop_uid: str
+    tenant_id: Short
+    patient_id: Short
+    study_uid: Short
+    series_uid: Short
+    sop_uid: Short
     file_size: Natural
     """Bytes of the whole Part 10 file."""
-    file_path: str
+    file_path: FilePath
     """Relative to the storage root, with forward slashes."""
-    transfer_syntax_uid: str
+    transfer_syntax_uid: Short
     number_of_frames: BigInt | None
-    created_time: str
+    created_time: Time
     """When the object was received: UTC, ISO 8601 with microseconds."""
     series_uid_hash: BigInt
     study_uid_hash: BigInt
-    accession_number: str
-    target_ts: str | None
+    accession_number: Short
+    target_ts: Short | None
     """Transfer syntax of the rendition, once it is decided."""
-    study_date: str | None
+    study_date: Date | None
     """``YYYY-MM-DD``; None when the object has no valid StudyDate."""
-    transfer_status: str
+    transfer_status: Short
     """One of `TransferStatus`."""
-    source_ip: str
-    source_ae: str
+    source_ip: Short
+    source_ae: Short
 
     version: Version
     """µs since the epoch from the receiver's hybrid logical clock."""
@@ -90,11 +96,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """0 for the receipt itself; for a stage's later word see `phase_of`."""
     attempt: Attempt = 0
     """0 as received; greater when the event is published again for another conversion."""
-    digest: str
+    digest: Short
     """SHA-256 (hex) of the transfer syntax UID and the data set bytes, without group 0002."""
-    file_name: str
-    sop_class_uid: str
-    duplicate_of: str | None = None
+    file_name: FileName
+    sop_class_uid: Short
+    duplicate_of: Short | None = None
     """Trace id of the receipt that stored these very bytes before."""
     character_set: tuple[str, ...] = ()
     """Defined Terms that replace the object's SpecificCharacterSet, by the sender's peer."""

@@ -2,12 +2,15 @@ import hashlib
 import json
 from contextlib import suppress
 from itertools import pairwise
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom_pipeline.catalog.lengths import lengths
+from dicom_pipeline.catalog.tables import STORAGE_RECORD_COLUMNS
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.messages import (
     ALL_QUEUES,
@@ -17,11 +20,16 @@ from dicom_pipeline.messages import (
     PHASES,
     Attempt,
     BigInt,
+    Date,
     DeadLetter,
     Event,
+    FileName,
+    FilePath,
     Natural,
     OffsetRange,
     Phase,
+    Short,
+    Time,
     UnreadableEventError,
     Version,
     decode_dead_letter,
@@ -34,17 +42,24 @@ from dicom_pipeline.messages import (
 from dicom_pipeline_tests.events import an_event
 
 # JSON text is UTF-8: lone surrogates cannot be written.
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXT = st.text(CHARACTERS)
 BIGINT = st.integers(-(2**63), 2**63 - 1)
+SHORT = st.text(CHARACTERS, max_size=64)
+DATE = st.text(CHARACTERS, max_size=10)
 VALUES = {
-    str: TEXT,
+    Short: SHORT,
+    Short | None: st.none() | SHORT,
+    Time: st.text(CHARACTERS, max_size=32),
+    Date | None: st.none() | DATE,
+    FileName: st.text(CHARACTERS, max_size=255),
+    FilePath: st.text(CHARACTERS, max_size=512),
     BigInt: BIGINT,
     BigInt | None: st.none() | BIGINT,
     Natural: st.integers(0, 2**63 - 1),
     Attempt: st.integers(0, ATTEMPTS - 1),
     Phase: st.integers(0, PHASES - 1),
     Version: st.integers(0, 2**53 - 1),
-    str | None: st.none() | TEXT,
     tuple[str, ...]: st.lists(TEXT).map(tuple),
 }
 CHANGES = st.fixed_dictionaries(
@@ -214,11 +229,31 @@ def test_an_offset_range_names_itself_and_its_attempts():
         ("phase", PHASES),
         ("attempt", -1),
         ("attempt", ATTEMPTS),
+        ("sop_uid", "1" * 65),
+        ("patient_id", "\u674e" * 65),
+        ("target_ts", "1" * 65),
+        ("study_date", "2026-01-011"),
+        ("file_name", "a" * 256),
+        ("file_path", "a" * 513),
     ],
 )
-def test_a_number_that_no_column_could_hold_is_no_event(field, value):
+def test_a_value_that_no_column_could_hold_is_no_event(field, value):
     with pytest.raises(UnreadableEventError, match=field):
         decode_event(encode(an_event(**{field: value})))
+
+
+def test_the_longest_texts_are_those_of_the_columns():
+    longest = lengths(STORAGE_RECORD_COLUMNS)
+    told = {
+        field.name: limit.max_length
+        for field in msgspec.structs.fields(Event)
+        for kind in (*get_args(field.type), field.type)
+        for limit in getattr(kind, "__metadata__", ())
+        if isinstance(limit, msgspec.Meta) and limit.max_length
+    }
+    common = told.keys() & longest.keys()
+    assert len(common) > 15
+    assert {name: told[name] for name in common} == {name: longest[name] for name in common}
 
 
 def test_a_message_nested_too_deep_is_no_event():
