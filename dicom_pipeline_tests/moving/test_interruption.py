@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -106,6 +107,28 @@ def test_what_was_copied_is_not_copied_again_after_an_interruption(
         assert begun.run().good
     assert copied == []
     assert sorted(target.values(STORAGE_QUEUE)) == sorted(values)
+
+
+def test_a_queue_of_several_ranges_is_gone_on_with_in_the_midst_of_one(source, target, monkeypatch):
+    monkeypatch.setattr("dicom_pipeline.moving.queues.BATCH_ROWS", 4)
+    values = publish(source, STORAGE_QUEUE, 30)
+    ledger = ledger_of(source, STORAGE_QUEUE, planned=26, outstanding=[(0, 3), (5, 8), (10, 15)])
+    expected = [*values[:3], *values[5:8], *values[10:15], *values[26:]]
+    ledgers = {STORAGE.sensor_name: ledger}
+    for calls in (1, 2, 99):
+        left = iter([None] * calls)
+        with copying(source, target.settings, ledgers) as begun:
+            publish_them = begun._logs.target.publish
+
+            def some(messages, left=left, publish_them=publish_them):
+                if next(left, "none") == "none":
+                    raise KeyboardInterrupt
+                publish_them(messages)
+
+            begun._logs.target.publish = some
+            with suppress(KeyboardInterrupt):
+                assert begun.run().good
+    assert sorted(target.values(STORAGE_QUEUE)) == sorted(expected)
 
 
 def test_a_finished_copying_leaves_no_journal(source, target):
