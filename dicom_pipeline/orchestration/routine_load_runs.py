@@ -147,7 +147,7 @@ def tick(cursor: str | None, pipeline: Pipeline) -> dg.SensorResult | dg.SkipRea
             for partition, offset in verdict.commit.items():
                 managed.log.commit(STAGE.consumer_group, LOG_QUEUE, partition, offset)
             if verdict.resume:
-                managed.load.resume_anyway()
+                managed.load.resume()
             events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
             if watching.tells_anew(verdict):
                 lines = error_lines(managed, seen.state) if verdict.problems else []

@@ -25,6 +25,7 @@ def look(managed: Managed) -> Seen:
         state=state,
         watermarks=managed.log.watermarks(LOG_QUEUE),
         committed=managed.log.committed(OBJECT_META.consumer_group, LOG_QUEUE),
+        other_columns=state is not None and managed.load.reads_other_columns(state),
     )
 
 

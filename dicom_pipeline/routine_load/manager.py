@@ -20,6 +20,12 @@ from dicom_pipeline.warehouse.doris.session import Session
 
 logger: Final = logging.getLogger(__name__)
 
+OTHER_COLUMNS: Final = (
+    "it reads other columns than this version writes: recreate it (`dicom-pipeline routine-load "
+    "recreate`)"
+)
+
+_JSONPATHS: Final = "jsonpaths"
 _NONE: Final = "there is no job named"
 _THERE_ALREADY: Final = "already used"
 _PATIENCE_SECONDS: Final = 15
@@ -98,7 +104,8 @@ class RoutineLoad:
         loads = self.all()
         found = next((one for one in loads if not one.state.is_final), None)
         if found is not None:
-            return f"{self._name} is there already, {found.state}"
+            other = f", but {OTHER_COLUMNS}" if self.reads_other_columns(found) else ""
+            return f"{self._name} is there already, {found.state}{other}"
         former = loads[0] if loads else None
         return self._create(start or self._start(former))
 
@@ -112,9 +119,11 @@ class RoutineLoad:
 
         Raises:
             ConfigurationError: a property or an offset is none.
-            PermanentError: Doris refuses.
+            PermanentError: Doris refuses, or only to recreate it helps.
         """
         found = self.require()
+        if self.reads_other_columns(found):
+            raise PermanentError(f"{self._name}: {OTHER_COLUMNS}")
         wanted = altered(properties) if properties else {}
         if not properties and not offsets:
             wanted = self.deviations(found)
@@ -241,12 +250,21 @@ class RoutineLoad:
         return {partition: marks.low for partition, marks in watermarks.items()} | stood
 
     def deviations(self, found: RoutineLoadState) -> dict[str, str]:
-        """Properties of the settings that the routine load has not, with their values there."""
+        """Properties of the settings that the routine load has not, with their values there.
+
+        The jsonpaths are left out: they go with COLUMNS, which ALTER leaves as they are.
+        """
         return {
             name: value
             for name, value in job_properties(self._options).items()
-            if _differs(found.properties.get(name), value)
+            if name != _JSONPATHS and _differs(found.properties.get(name), value)
         }
+
+    def reads_other_columns(self, found: RoutineLoadState) -> bool:
+        """Whether another version of this program has created it, for other columns."""
+        shown = found.properties.get(_JSONPATHS)
+        wanted = job_properties(self._options)[_JSONPATHS]
+        return bool(shown) and "".join(str(shown).split()) != wanted
 
     def _start(self, former: RoutineLoadState | None) -> Start | dict[int, int]:
         if former is not None:

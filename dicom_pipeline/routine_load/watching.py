@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from dicom_pipeline.event_log import Watermarks
-from dicom_pipeline.routine_load.manager import created_anew
+from dicom_pipeline.routine_load.manager import OTHER_COLUMNS, created_anew
 from dicom_pipeline.routine_load.state import Code, RoutineLoadState, State
 
 MOST_RESUMES: Final = 5
@@ -49,6 +49,8 @@ class Seen:
     watermarks: Mapping[int, Watermarks]
     committed: Mapping[int, int]
     """Below these offsets everything is accounted for."""
+    other_columns: bool = False
+    """Whether it was created for other columns than the table has now."""
 
 
 @dataclass(kw_only=True)
@@ -89,6 +91,8 @@ def judge(watch: Watch, seen: Seen, now: int) -> Verdict:
     if not verdict.needs_person:
         _judge_rows(verdict, seen)
         _judge_state(verdict, seen.state, now)
+        if seen.other_columns:
+            verdict.needs_person.append(OTHER_COLUMNS)
     return verdict
 
 

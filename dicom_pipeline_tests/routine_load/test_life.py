@@ -131,6 +131,17 @@ def test_after_a_failed_alteration_it_is_as_it_was(world):
     assert world.state().properties["max_error_number"] == "0"
 
 
+def test_one_that_was_created_for_other_columns_is_not_altered_but_recreated(world):
+    world.load.create()
+    (job,) = world.cluster.routine_loads.named(world.database, world.load.name)
+    job.definition.properties["jsonpaths"] = '["$.trace_id", "$.created_time"]'
+    assert "recreate it" in world.load.create()
+    with pytest.raises(PermanentError, match="recreate it"):
+        world.load.alter()
+    world.load.recreate()
+    assert not world.load.reads_other_columns(world.state())
+
+
 @pytest.mark.parametrize("pins", [False, True])
 def test_offsets_may_be_altered_and_no_partition_is_forgotten(world, pins):
     world.cluster.routine_loads.alter_pins = pins

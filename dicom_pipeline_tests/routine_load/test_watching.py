@@ -1,6 +1,7 @@
 """What follows from looks at the routine load: what is accounted for, who must act, when."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -180,6 +181,11 @@ def test_what_doris_does_not_resume_in_time_is_resumed_more_and_more_seldom_and_
     assert f"resumed {MOST_RESUMES} times" in verdict.needs_person[0]
     running = shown(progress=at(40), totalRows=40)
     assert judge(watch, seen(running, committed=30), now).watch.resumes == 0
+
+
+def test_one_that_was_created_for_other_columns_needs_a_person():
+    look = replace(seen(shown(progress=at(30), totalRows=30), committed=30), other_columns=True)
+    assert "reads other columns" in judge(Watch(), look, NOW).needs_person[0]
 
 
 def test_a_stall_is_told_though_it_runs():
