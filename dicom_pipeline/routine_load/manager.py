@@ -1,20 +1,19 @@
 """What a person does with the routine load: create, show, alter, pause, resume, stop, recreate."""
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError, TransientError
+from dicom_pipeline.errors import ConfigurationError, PermanentError, PipelineError
 from dicom_pipeline.event_log import EventLog, Watermarks
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import LOG_QUEUE
 from dicom_pipeline.routine_load import statements
+from dicom_pipeline.routine_load.positions import positions_accounted_for, positions_after
 from dicom_pipeline.routine_load.properties import altered, job_properties, needed_files
 from dicom_pipeline.routine_load.state import Code, RoutineLoadState, State, parse
 from dicom_pipeline.routine_load.statements import Offsets, Start, Statement
-from dicom_pipeline.stages import OBJECT_META
 from dicom_pipeline.warehouse.doris.options import DorisOptions
 from dicom_pipeline.warehouse.doris.session import Session
 
@@ -28,8 +27,6 @@ OTHER_COLUMNS: Final = (
 _JSONPATHS: Final = "jsonpaths"
 _NONE: Final = "there is no job named"
 _THERE_ALREADY: Final = "already used"
-_PATIENCE_SECONDS: Final = 15
-_PAUSE_SECONDS: Final = 0.25
 _NO_FILE: Final = "catalog: kafka"
 
 
@@ -99,7 +96,7 @@ class RoutineLoad:
         Doris has forgotten that one. The very first begins with the first message.
 
         Raises:
-            PermanentError: see `positions`.
+            PermanentError: see `positions_after`.
         """
         loads = self.all()
         found = next((one for one in loads if not one.state.is_final), None)
@@ -184,13 +181,13 @@ class RoutineLoad:
         was. A crash in between leaves it stopped, and the same call, or `create`, goes on.
 
         Raises:
-            PermanentError: see `positions`.
+            PermanentError: see `positions_after`.
         """
         found = self.find()
         if found is None:
             return self.create(start)
         with self.paused(found, resume=False) as standing:
-            wanted = start or self.positions(standing)
+            wanted = start or positions_after(standing, self.topic, self._log)
         self._execute(statements.stop(self._name))
         return self._create(wanted)
 
@@ -212,43 +209,6 @@ class RoutineLoad:
         if resume and not was_paused:
             self._execute(statements.resume(self._name))
 
-    def positions(self, former: RoutineLoadState) -> dict[int, int]:
-        """The offset of each partition of the topic from which another one would go on.
-
-        Partitions that it did not read are read from their first message.
-
-        Raises:
-            PermanentError: the topic was created anew or holds less than was read, messages that
-                were not read are gone, or it was never known where it stood.
-        """
-        watermarks = self._log.watermarks(LOG_QUEUE)
-        by_name = f"begin by name: --start {Start.BEGINNING} or {Start.END}"
-        if former.topic != self.topic:
-            raise PermanentError(
-                f"{former.name} reads topic {former.topic}, the queue is {self.topic}: {by_name}"
-            )
-        if former.topic_id not in {None, self._log.topic_id(LOG_QUEUE)}:
-            raise PermanentError(f"{created_anew(self.topic)}: {by_name}")
-        if former.begins_at_the_end:
-            raise PermanentError(
-                f"{former.name} was to begin at the end and never did: where that was is not "
-                f"known: {by_name}"
-            )
-        stood = former.next_offsets(watermarks)
-        for partition, offset in stood.items():
-            low, high = watermarks[partition]
-            if offset > high:
-                raise PermanentError(
-                    f"partition {partition} of {self.topic} ends at {high}, but {offset} messages "
-                    f"were read: it was created anew or restored from an older copy: {by_name}"
-                )
-            if offset < low:
-                raise PermanentError(
-                    f"{low - offset} messages of partition {partition} of {self.topic} are gone "
-                    f"that were not read: repair it, which goes on at {low}, or {by_name}"
-                )
-        return {partition: marks.low for partition, marks in watermarks.items()} | stood
-
     def deviations(self, found: RoutineLoadState) -> dict[str, str]:
         """Properties of the settings that the routine load has not, with their values there.
 
@@ -266,28 +226,10 @@ class RoutineLoad:
         wanted = job_properties(self._options)[_JSONPATHS]
         return bool(shown) and "".join(str(shown).split()) != wanted
 
-    def _start(self, former: RoutineLoadState | None) -> Start | dict[int, int]:
+    def _start(self, former: RoutineLoadState | None) -> Start | Offsets:
         if former is not None:
-            return self.positions(former)
-        committed = self._committed()
-        watermarks = self._log.watermarks(LOG_QUEUE)
-        if not committed:
-            return Start.BEGINNING  # nobody has ever read it
-        return {
-            partition: accounted(marks, committed.get(partition))
-            for partition, marks in watermarks.items()
-        }
-
-    def _committed(self) -> dict[int, int]:
-        """What is accounted for. Brokers that are new find out first who looks after a group."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return self._log.committed(OBJECT_META.consumer_group, LOG_QUEUE)
-            except TransientError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
+            return positions_after(former, self.topic, self._log)
+        return positions_accounted_for(self._log) or Start.BEGINNING  # nobody has ever read it
 
     def _create(self, start: Start | Offsets) -> str:
         topic_id = self._log.topic_id(LOG_QUEUE)
@@ -345,21 +287,6 @@ class RoutineLoad:
 
     def _execute(self, statement: Statement) -> None:
         self._session.execute(statement.sql, statement.parameters)
-
-
-def created_anew(topic: str) -> str:
-    """What to say of a topic that is another one than when the routine load was created."""
-    return (
-        f"topic {topic} was deleted and created again: its offsets begin anew, and what the "
-        "routine load has read is not what is there now"
-    )
-
-
-def accounted(marks: Watermarks, committed: int | None) -> int:
-    """The offset below which every message is in the table or a dead letter."""
-    if committed is None or not marks.low <= committed <= marks.high:
-        return marks.low
-    return committed
 
 
 def _differs(found: str | None, wanted: str) -> bool:

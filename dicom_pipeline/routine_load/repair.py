@@ -20,8 +20,9 @@ from dicom_pipeline.messages import (
     OffsetRange,
     encode,
 )
-from dicom_pipeline.routine_load.manager import RoutineLoad, accounted, created_anew
+from dicom_pipeline.routine_load.manager import RoutineLoad
 from dicom_pipeline.routine_load.opening import Managed
+from dicom_pipeline.routine_load.positions import accounted, created_anew
 from dicom_pipeline.routine_load.refusals import Refusal, Rules
 from dicom_pipeline.routine_load.state import RoutineLoadState
 from dicom_pipeline.stages import OBJECT_META

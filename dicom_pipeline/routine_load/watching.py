@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from dicom_pipeline.event_log import Watermarks
-from dicom_pipeline.routine_load.manager import OTHER_COLUMNS, created_anew
+from dicom_pipeline.routine_load.manager import OTHER_COLUMNS
+from dicom_pipeline.routine_load.positions import created_anew
 from dicom_pipeline.routine_load.state import Code, RoutineLoadState, State
 
 MOST_RESUMES: Final = 5

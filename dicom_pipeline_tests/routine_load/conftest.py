@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from dicom_pipeline.event_log import EventLog, Message
-from dicom_pipeline.messages import ALL_QUEUES, DEAD_LETTER_QUEUE, LOG_QUEUE, OffsetRange, encode
+from dicom_pipeline.messages import DEAD_LETTER_QUEUE, LOG_QUEUE, OffsetRange, encode
 from dicom_pipeline.routine_load.manager import RoutineLoad
 from dicom_pipeline.routine_load.opening import Managed, open_routine_load
 from dicom_pipeline.routine_load.state import RoutineLoadState, State
@@ -18,6 +18,7 @@ from dicom_pipeline_tests.events import an_event
 from dicom_pipeline_tests.services.doris import DorisDouble
 
 PARTITIONS = 2
+QUEUES = (LOG_QUEUE, DEAD_LETTER_QUEUE)
 SECONDS = 20
 
 
@@ -122,6 +123,6 @@ def world(tmp_path, cluster, database, kafka_url) -> Iterator[World]:
         warehouse_url=cluster.url(database, max_batch_interval=1),
     )
     with open_routine_load(settings) as managed:
-        managed.log.create_topics(ALL_QUEUES, PARTITIONS)
+        managed.log.create_topics(QUEUES, PARTITIONS)
         managed.warehouse.migrate()
         yield World(settings, cluster, database, managed)

@@ -10,13 +10,13 @@ from confluent_kafka.admin import NewPartitions
 from dicom_pipeline.cli.network import free_port
 from dicom_pipeline.errors import ConfigurationError, PermanentError
 from dicom_pipeline.event_log import Message
-from dicom_pipeline.messages import ALL_QUEUES, LOG_QUEUE, encode
+from dicom_pipeline.messages import LOG_QUEUE, encode
 from dicom_pipeline.routine_load.opening import open_routine_load
 from dicom_pipeline.routine_load.state import Code, State
 from dicom_pipeline.routine_load.statements import Start
 from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.events import an_event
-from dicom_pipeline_tests.routine_load.conftest import PARTITIONS, World, trace
+from dicom_pipeline_tests.routine_load.conftest import PARTITIONS, QUEUES, World, trace
 from dicom_pipeline_tests.services.doris.errors import DorisError
 from dicom_pipeline_tests.services.doris.statements import form
 from dicom_pipeline_tests.services.kafka import PASSWORD
@@ -238,7 +238,7 @@ def test_a_topic_that_was_created_anew_is_detected_and_nothing_is_stopped(world,
     world.load.create()
     world.wait_until_read()
     kafka.delete_topics(world.load.topic)
-    world.log.create_topics(ALL_QUEUES, PARTITIONS)
+    world.log.create_topics(QUEUES, PARTITIONS)
     with pytest.raises(PermanentError, match="deleted and created again"):
         world.load.recreate()
     assert world.load.find() is not None
@@ -273,7 +273,7 @@ def test_over_tls_with_a_password_nobody_sees_the_password(
         warehouse_url=cluster.url(database, max_batch_interval=1),
     )
     with open_routine_load(settings) as managed:
-        managed.log.create_topics(ALL_QUEUES, 1)
+        managed.log.create_topics(QUEUES, 1)
         managed.warehouse.migrate()
         with pytest.raises(ConfigurationError, match=r"ca\.pem: bring them") as refused:
             managed.load.create()
