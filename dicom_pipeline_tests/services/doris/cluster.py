@@ -15,9 +15,10 @@ from dicom_pipeline_tests.services.doris.faults import LOST_QUERY, REFUSED_QUERY
 from dicom_pipeline_tests.services.doris.http import BackendHandler, FrontendHandler
 from dicom_pipeline_tests.services.doris.labels import Labels
 from dicom_pipeline_tests.services.doris.loading import Loader
-from dicom_pipeline_tests.services.doris.routine_jobs import Definition, RoutineLoads
+from dicom_pipeline_tests.services.doris.routine_jobs import Definition
 from dicom_pipeline_tests.services.doris.routine_load import FORMS as ROUTINE_LOAD_FORMS
 from dicom_pipeline_tests.services.doris.routine_load import mapping_of
+from dicom_pipeline_tests.services.doris.routine_loads import RoutineLoads
 from dicom_pipeline_tests.services.doris.servers import HttpServer, TcpServer
 from dicom_pipeline_tests.services.doris.statements import FORMS, Session
 from dicom_pipeline_tests.services.doris.store import Catalog
