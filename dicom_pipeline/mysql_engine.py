@@ -7,11 +7,9 @@ before the wait.
 """
 
 import ssl
-from collections.abc import Mapping, Sequence
 from typing import Final
 
-import pymysql
-from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 
 from dicom_pipeline import mysql_errors
 from dicom_pipeline.errors import ConfigurationError, PipelineError
@@ -57,7 +55,6 @@ class MysqlEngine:
             max_overflow=-1,
             connect_args=_connect_args(url),
         )
-        event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "begin", _begin)
 
     def explained(self, error: BaseException, *, reading: bool, lost: bool) -> PipelineError:
@@ -74,7 +71,6 @@ class MysqlEngine:
             poolclass=NullPool,
             connect_args={**_connect_args(self._url), "read_timeout": None},
         )
-        event.listen(patient, "do_connect", _connect)
         with patient.connect() as connection:
             return apply(connection, migrations, self._name)
 
@@ -111,20 +107,6 @@ def _check_tls(url: URL, name: str) -> None:
         raise ConfigurationError(
             f"{name}: the files of the TLS options cannot be used ({type(error).__name__}: "
             f"{error}): check that they are there, readable, and in PEM"
-        ) from error
-
-
-def _connect(
-    _dialect: Dialect, _record: object, arguments: Sequence[object], options: Mapping[str, object]
-) -> pymysql.Connection:
-    try:
-        return pymysql.connect(*arguments, **options)
-    except RuntimeError as error:
-        if "cryptography" not in str(error):
-            raise
-        raise ConfigurationError(
-            "the server asks for the password encrypted (caching_sha2_password), and the "
-            "connection has no TLS: give the URL ssl_ca, or install the package cryptography"
         ) from error
 
 

@@ -260,16 +260,6 @@ def test_tls_files_that_cannot_be_used_are_told_at_once(tmp_path, content):
         SqlDatabase(f"mysql+pymysql://me:s3cret@db/catalog?ssl_ca={path}", "catalog")
 
 
-def test_a_password_that_needs_a_package_names_it(monkeypatch):
-    def connect(**_):
-        raise RuntimeError("'cryptography' package is required")
-
-    monkeypatch.setattr(pymysql, "connect", connect)
-    database = SqlDatabase("mysql+pymysql://me:s3cret@db/catalog", "catalog")
-    with pytest.raises(ConfigurationError, match="ssl_ca, or install the package cryptography"):
-        database.query("SELECT 1", {})
-
-
 def test_a_connection_with_tls_trusts_the_authority_that_the_url_names(tmp_path):
     for name in ("ours", "other"):
         authority = trustme.CA()
