@@ -5,7 +5,8 @@ ticks and many failing runs are wanted, this does the same work on a real instan
 """
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
@@ -30,6 +31,7 @@ class Ticker(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._stopping = threading.Event()
+        self._ticking = threading.Lock()
         self._repository = definitions().get_repository_def()
         self._cursors: dict[str, str] = {}
         self.runs = 0
@@ -47,7 +49,8 @@ class Ticker(threading.Thread):
             while not self._stopping.wait(PAUSE_SECONDS):
                 for name in SENSORS:
                     try:
-                        self._tick(instance, name)
+                        with self._ticking:
+                            self._tick(instance, name)
                     except Exception as error:  # noqa: BLE001 - told by the test
                         self.errors.append(f"{name}: {type(error).__name__}: {error}")
 
@@ -73,6 +76,12 @@ class Ticker(threading.Thread):
             self.runs += 1
             self.failed_runs += not result.success
         self._cursors[name] = tick.cursor
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing ticks and runs, until left."""
+        with self._ticking:
+            yield
 
     def end(self) -> None:
         """Stop after the tick under way."""

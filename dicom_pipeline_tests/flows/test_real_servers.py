@@ -7,12 +7,10 @@ import uuid
 from contextlib import ExitStack
 
 import pytest
-from confluent_kafka import Producer
 
 from dicom_pipeline.catalog import open_catalog
-from dicom_pipeline.errors import PipelineError
 from dicom_pipeline.event_log import open_event_log
-from dicom_pipeline.messages import DEAD_LETTER_QUEUE, INDEX_QUEUE, OffsetRange, decode_dead_letter
+from dicom_pipeline.messages import INDEX_QUEUE
 from dicom_pipeline.stages import STAGES
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.datasets import an_image
@@ -106,17 +104,6 @@ def column(site, sql):
         return [row["value"] for row in catalog.query(sql)]
 
 
-def dead_letters(site):
-    with open_event_log(site.settings) as log:
-        topic_id = log.topic_id(DEAD_LETTER_QUEUE)
-        return [
-            decode_dead_letter(record.value)
-            for partition, (low, high) in log.watermarks(DEAD_LETTER_QUEUE).items()
-            if low < high
-            for record in log.read(OffsetRange(DEAD_LETTER_QUEUE, topic_id, partition, low, high))
-        ]
-
-
 def test_every_object_of_both_receivers_is_stored_indexed_and_decided_exactly_once(
     site, acknowledged
 ):
@@ -156,67 +143,3 @@ def test_a_range_that_is_replayed_through_dagster_changes_nothing(site, acknowle
     assert {run["status"] for run in runs(site)} == {"SUCCESS"}
     site.wait_until_caught_up(CATCH_UP_SECONDS)
     assert tables(site) == before
-
-
-def publish_foreign(site, broker, messages):
-    """Messages that no receiver wrote, into the middle of what the receivers write."""
-    prefix = site.settings.event_log_url.partition("topic_prefix=")[2]
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "message.max.bytes": 4 << 20})
-    for key, value in messages:
-        producer.produce(f"{prefix}{INDEX_QUEUE}", value, key, partition=1)
-    assert producer.flush(30) == 0
-
-
-def test_foreign_messages_in_the_middle_of_a_range_are_set_aside_and_stop_nothing(
-    site, kafka_broker, acknowledged
-):
-    assert dead_letters(site) == []
-    a_large_event = json.dumps({"trace_id": "x" * (2 << 20)}).encode()
-    foreign = [
-        (None, None),
-        (b"\xff\xfe", b"\xff{"),
-        (b"key", b"{}"),
-        (None, bytes(2 << 20)),
-        (b"key", a_large_event),
-    ]
-    modality = site.modality("node-1", (an_image(5000 + n) for n in range(30)), per_second=20)
-    for message in foreign:
-        publish_foreign(site, kafka_broker, [message])
-        time.sleep(0.2)
-    modality.join(60)
-    assert not modality.is_alive()
-    site.wait_until_caught_up(CATCH_UP_SECONDS)
-    site.require_exactly_once([*acknowledged, *modality.acknowledged])
-    letters = dead_letters(site)
-    assert {letter.code for letter in letters} == {"unreadable_event"}
-    assert {(letter.topic, letter.partition) for letter in letters} == {(INDEX_QUEUE, 1)}
-    assert len({letter.offset for letter in letters}) == len(foreign)
-    assert sorted(len(letter.value) for letter in letters) == [0, 2, 2, 1 << 20, 1 << 20]
-
-
-def test_a_topic_that_is_deleted_and_created_again_goes_on_from_its_start(
-    site, kafka_broker, acknowledged
-):
-    with open_event_log(site.settings) as log:
-        before = log.topic_id(INDEX_QUEUE)
-        prefix = site.settings.event_log_url.partition("topic_prefix=")[2]
-        (deleted,) = kafka_broker.admin().delete_topics([f"{prefix}{INDEX_QUEUE}"]).values()
-        deleted.result(30)
-        wait_until(lambda: recreated(site, log, before))
-    modality = site.modality("node-2", (an_image(6000 + n) for n in range(20)), per_second=20)
-    modality.join(60)
-    assert not modality.is_alive()
-    site.wait_until_caught_up(CATCH_UP_SECONDS)
-    site.require_exactly_once([*acknowledged, *modality.acknowledged])
-    assert site.lag() == 0
-    with open_event_log(site.settings) as log:
-        assert sum(high for _, high in log.watermarks(INDEX_QUEUE).values()) == 20
-
-
-def recreated(site, log, before):
-    """As an operator does it: with `migrate`."""
-    try:
-        log.create_topics([INDEX_QUEUE], PARTITIONS)
-        return log.topic_id(INDEX_QUEUE) != before
-    except PipelineError:
-        return False
