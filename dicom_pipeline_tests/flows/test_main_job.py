@@ -1,6 +1,9 @@
 """The main job through the wire, the real Dagster daemon and the real run launcher."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -35,6 +38,21 @@ mutation ($parent: String!) {
   }
 }
 """
+LAUNCH = """
+mutation ($config: RunConfigData!) {
+  launchRun(executionParams: {
+    selector: {
+      repositoryLocationName: "dicom_pipeline"
+      repositoryName: "__repository__"
+      jobName: "backfill_job"
+    }
+    runConfigData: $config
+  }) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+  }
+}
+"""
 LINEAGE = "{ assetNodes { assetKey { path } dependencyKeys { path } } }"
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
@@ -48,8 +66,8 @@ def stack(tmp_path_factory):
         yield stack
 
 
-def send(stack):
-    paths = [Path(get_testdata_file(name, download=False)) for name in FILES]
+def send(stack, names=FILES):
+    paths = [Path(get_testdata_file(name, download=False)) for name in names]
     outgoing = [read_outgoing(path) for path in paths]
     answers = []
     destination = Destination("127.0.0.1", stack.receiver_port, "DICOM_PIPELINE", "MODALITY")
@@ -122,3 +140,38 @@ def test_the_ui_shows_the_lineage_from_the_receiver_to_the_tables(stack):
     }
     assert parents["queues/index_queue"] == {"receiver/received_objects"}
     assert parents["warehouse/dicom_image"] == {"queues/index_queue"}
+
+
+def test_a_failed_conversion_comes_back_from_the_launchpad_and_the_command_line(stack):
+    send(stack, ["MR_truncated.dcm"])
+    stack.wait_until_caught_up(CATCH_UP_SECONDS)
+    with open_warehouse(stack.settings) as warehouse:
+        (failed,) = warehouse.query(
+            "SELECT file_path FROM dicom_object_meta WHERE transfer_status = 'Failed'"
+        )
+    config = {"codes": ["truncated"], "dry_run": True}
+    launched = {"ops": {"send_failed_conversions_again": {"config": config}}}
+    answer = graphql(stack, LAUNCH, config=launched)["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    assert statuses_at_the_end(stack) == {"SUCCESS"}
+    assert stack.left()["renditions"] == 0, "a dry run sends nothing"
+    with (stack.settings.storage / failed["file_path"]).open("ab") as file:
+        file.write(bytes(62))  # what was missing
+    assert "1 of 1 recovered" in backfill(stack, "--code", "truncated")
+    assert "no failed conversion" in backfill(stack, "--code", "truncated")
+
+
+def backfill(stack, *options):
+    """What the command says when it has succeeded."""
+    program = [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "backfill"]
+    home = {"DICOM_PIPELINE_HOME": str(stack.settings.home)}
+    done = subprocess.run(
+        [*program, *options],
+        env={**os.environ, **home},
+        capture_output=True,
+        text=True,
+        timeout=CATCH_UP_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
