@@ -25,6 +25,8 @@ from dicom_pipeline.warehouse.doris.session import tls_context
 T = TypeVar("T", "LoadAnswer", "Refusal")
 
 _REDIRECTS: Final = 3
+_OF_AN_ERROR_LOG: Final = Limits(connect=5, answer=10)
+"""A sensor's tick reads three, and has a minute."""
 _LOST_ROUNDS: Final = 3
 """How often all frontends are asked while connections break."""
 _FIRST_PAUSE: Final = 0.2
@@ -250,7 +252,7 @@ class StreamLoader:
             if not self._trusts(endpoint.host):
                 return f"the reasons are at {endpoint}, which is not trusted"
             tls = tls_context(self.options) if endpoint.secure else None
-            answer = exchange("GET", endpoint, {}, limits=self._limits, tls=tls)
+            answer = exchange("GET", endpoint, {}, limits=_OF_AN_ERROR_LOG, tls=tls)
         except (OSError, ValueError) as error:
             return f"the reasons could not be read ({type(error).__name__})"
         told = refused_rows(answer.content.decode("utf-8", "replace"))
