@@ -196,7 +196,7 @@ def _judge_rows(verdict: Verdict, seen: Seen) -> None:
             f"rows are missing of the messages {', '.join(spans)} (partition:offsets; "
             f"{watch.error_rows} rows were refused in all): run the repair"
         )
-    else:
+    elif seen.state and seen.state.state is not State.PAUSED:  # while it is, a repair may commit
         verdict.commit = {
             partition: end
             for partition, end in watch.positions.items()

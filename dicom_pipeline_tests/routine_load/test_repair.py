@@ -123,6 +123,34 @@ def test_rows_that_doris_dropped_while_running_become_dead_letters_too(world):
 
 
 @pytest.mark.service
+def test_killed_while_it_works_it_leaves_the_load_paused_and_the_same_call_goes_on(
+    world, monkeypatch
+):
+    world.load.create()
+    world.publish(range(5))
+    world.wait_until_read()
+    world.load.alter({"max_error_number": "1000"})
+    world.publish_bad(2)
+    world.wait_until_read()
+
+    class Killed(BaseException): ...
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.log), "commit", kill)
+        patch.setattr(type(world.load), "_restore", lambda _: None)  # the killed restore nothing
+        with pytest.raises(Killed):
+            repair(world.managed, LOOK_AHEAD)
+    assert world.state().reason.code == Code.MANUAL_PAUSE
+    repair(world.managed, LOOK_AHEAD)
+    world.wait_for_state(State.RUNNING)
+    assert len(letters(world)) == 2
+    assert len(world.receipts()) == 5
+
+
+@pytest.mark.service
 def test_it_stays_paused_when_that_is_wanted(world):
     paused_by_bad_rows(world)
     assert not repair(world.managed, LOOK_AHEAD, resume=False).resumed

@@ -91,6 +91,11 @@ def test_rows_that_were_read_are_accounted_for():
     assert (verdict.problems, verdict.commit) == ([], {0: 30})
 
 
+def test_while_it_is_paused_nothing_is_noted_because_a_repair_may_be_at_work():
+    paused = shown("PAUSED", progress=at(30), totalRows=30, code=100)
+    assert not judge(Watch(), seen(paused), NOW).commit
+
+
 def test_lag_is_what_was_not_read():
     assert lag(shown(progress=at(30)), seen(None).watermarks) == 70
     assert lag(None, seen(None, low=10).watermarks) == 90
