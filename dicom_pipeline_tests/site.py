@@ -81,12 +81,16 @@ class Site:
 
     def left(self) -> dict[str, int]:
         """What is not done yet, wherever it is. Each part is read after those that feed it."""
+        return {**self.on_the_way(), **messages_left(self.settings)}
+
+    def on_the_way(self) -> dict[str, int]:
+        """What is at the receivers, and in no queue yet."""
         receipts = unfinished_receipts(self.settings)
         outboxes = {
             f"outbox of {node}": outbox_depth(Settings(dicom_pipeline_home=home))
             for node, home in self.homes.items()
         }
-        return {"receipts": receipts, **outboxes, **messages_left(self.settings)}
+        return {"receipts": receipts, **outboxes}
 
     def lag(self) -> int:
         """The lag of all stages as `status` tells it from their ledgers."""
@@ -207,11 +211,7 @@ class LagWatch(threading.Thread):
 
     def _by_the_ledgers(self) -> dict[str, int]:
         """They know nothing of what no event tells of yet: that is looked at first."""
-        left = self._site.left()
-        on_the_way = {
-            name: n for name, n in left.items() if name.startswith(("receipts", "outbox"))
-        }
-        return {**on_the_way, "lag": self._site.lag()}
+        return {**self._site.on_the_way(), "lag": self._site.lag()}
 
     def end(self) -> None:
         """Stop, and say what was untrue."""

@@ -15,6 +15,7 @@ from dicom_pipeline.defs.index import index_sensor
 from dicom_pipeline.defs.object_meta import object_meta_sensor
 from dicom_pipeline.defs.renditions import renditions_sensor
 from dicom_pipeline.defs.storage import storage_sensor
+from dicom_pipeline.messages import FAN_OUT
 from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.streams import Ledger, decode
 
@@ -62,9 +63,7 @@ class Ticker(threading.Thread):
             resources={"pipeline": Pipeline()},
         )
         tick = SENSORS[name].evaluate_tick(context)
-        if tick.skip_message:
-            self.failed_ticks += 1
-            return
+        self.failed_ticks += (tick.skip_message or "").startswith(FAN_OUT)  # our own words
         for request in tick.run_requests or ():
             job = self._repository.get_job(request.job_name)
             result = job.execute_in_process(
@@ -75,7 +74,8 @@ class Ticker(threading.Thread):
             )
             self.runs += 1
             self.failed_runs += not result.success
-        self._cursors[name] = tick.cursor
+        if tick.cursor is not None:
+            self._cursors[name] = tick.cursor
 
     @contextmanager
     def paused(self) -> Iterator[None]:
