@@ -12,6 +12,7 @@ from dicom_pipeline.orchestration.routine_load_runs import (
     alter,
     check_now,
     job_of,
+    look_interval,
     manage,
     repair,
     start_of,
@@ -95,7 +96,7 @@ def routine_load_is_well(pipeline: Pipeline) -> dg.AssetCheckResult:
 
 
 @dg.sensor(
-    minimum_interval_seconds=Settings().stream_tick_seconds,
+    minimum_interval_seconds=look_interval(Settings()),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Watches the routine load: lag, refused rows, pauses; resumes what may be resumed.",
 )

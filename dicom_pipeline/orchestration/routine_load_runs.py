@@ -12,6 +12,7 @@ from dicom_pipeline.orchestration.backfill_runs import explained
 from dicom_pipeline.orchestration.keys import warehouse_key
 from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.routine_load import NOTHING_TO_MANAGE, feeds_the_table
+from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import OBJECT_META
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Metadata = Mapping[str, str | int]
 CHECK: Final = "routine_load_is_well"
 KEY: Final = warehouse_key(OBJECT_META)
 LOOK_AHEAD: Final = 300_000
+
+_IDLE_SECONDS: Final = 60
 
 _START: Final = "OFFSET_BEGINNING or OFFSET_END; empty: where it stood."
 
@@ -127,6 +130,11 @@ def repair_metadata(report: "RepairReport") -> Metadata:
         "gone_messages": report.gone,
         "moved": ", ".join(f"{p}:{old}→{new}" for p, (old, new) in report.moved.items()),
     }
+
+
+def look_interval(settings: Settings) -> int:
+    """Seconds between two looks. Sensors tick one after another: idle ones are not in the way."""
+    return settings.stream_tick_seconds if feeds_the_table(settings) else _IDLE_SECONDS
 
 
 def tick(cursor: str | None, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
