@@ -155,7 +155,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """-1 when the queue did not take it; ``offset`` likewise."""
     offset: int
     code: str
-    """Stable: ``unreadable_event``, ``file_missing`` or ``refused_event``."""
+    """Stable: ``unreadable_event``, ``file_missing``, ``refused_event`` or ``refused_row``."""
     reason: str
     value: bytes
     """The message as it was (base64 in the JSON), of a longer one the first `EVENT_BYTES_MAX`."""
