@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     warehouse_url: str = ""
     """Warehouse: metadata, tag tables, conversion records. Default: SQLite file `warehouse.db`."""
     cache_url: str = ""
-    """Cache: spares catalog and warehouse what was written or read just now. Default: in process."""
+    """Cache: spares catalog and warehouse what was just written or read. Default: in process."""
     event_log_partitions: Positive = 1
     """Partitions of each queue when it is created."""
     event_log_retention_hours: Positive = 168

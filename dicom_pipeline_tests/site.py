@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,11 @@ from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.cursors import read_ledgers
 from dicom_pipeline.cli.migration import migrate
 from dicom_pipeline.cli.progress import messages_left, outbox_depth, unfinished_receipts
-from dicom_pipeline.cli.status import queue_status
+from dicom_pipeline.cli.status import queue_statuses
 from dicom_pipeline.demo.accounting import missing
 from dicom_pipeline.errors import TransientError
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.stages import STAGES
-from dicom_pipeline.streams import Ledger
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.receiver.running import process
@@ -61,7 +59,7 @@ class Site:
         }
         """Settings that all parts of the site share, by their names."""
         self.settings = Settings(dicom_pipeline_home=folder / "stack", **self.choices)
-        self.ledgers: Callable[[], Mapping[str, Ledger]] = partial(read_ledgers, self.settings)
+        self.ledgers = partial(read_ledgers, self.settings)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -96,10 +94,7 @@ class Site:
         """The lag of all stages as `status` tells it from their ledgers."""
         ledgers = self.ledgers()
         with open_event_log(self.settings) as log, open_catalog(self.settings) as catalog:
-            queues = [
-                queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
-                for stage in STAGES
-            ]
+            queues = queue_statuses(self.settings, log, catalog, ledgers)
         return sum(queue.lag_messages for queue in queues)
 
     def wait_until_caught_up(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """How far everything is: lag, what the stages have done, what failed, and the receiver."""
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -96,12 +97,7 @@ def read_status(settings: Settings) -> Status:
         open_catalog(settings) as catalog,
         open_warehouse(settings) as warehouse,
     ):
-        queues = [
-            consumed_status(stage, log, catalog)
-            if stage == OBJECT_META and feeds_the_table(settings)
-            else queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
-            for stage in STAGES
-        ]
+        queues = queue_statuses(settings, log, catalog, ledgers)
         letters = sum(high - low for low, high in log.watermarks(DEAD_LETTER_QUEUE).values())
         return Status(
             receiver=receiver,
@@ -110,6 +106,18 @@ def read_status(settings: Settings) -> Status:
             failures=_numbers(warehouse.query(FAILURES)),
             dead_letters=letters,
         )
+
+
+def queue_statuses(
+    settings: Settings, log: EventLog, catalog: Catalog, ledgers: Mapping[str, Ledger]
+) -> list[QueueStatus]:
+    """How far each stage is; ``ledgers``: by the names of the sensors."""
+    return [
+        consumed_status(stage, log, catalog)
+        if stage == OBJECT_META and feeds_the_table(settings)
+        else queue_status(stage, log, catalog, ledgers.get(stage.sensor_name, Ledger()))
+        for stage in STAGES
+    ]
 
 
 def queue_status(stage: Stage, log: EventLog, catalog: Catalog, ledger: Ledger) -> QueueStatus:
