@@ -113,9 +113,16 @@ def test_a_range_whose_broker_is_killed_while_it_is_read_reads_whole_afterwards(
         with pytest.raises(TransientError, match="reading storage_queue:0:0-200 at"):
             list(records)
         kafka.start()
-        assert [r.offset for r in log.read(offsets)] == list(range(200))
+        wait_for(lambda: reads(log, offsets) == list(range(200)))
         wait_for(lambda: commits(log, 3))
         assert log.committed("group", TOPIC) == {0: 3}
+
+
+def reads(log, offsets):
+    """The offsets of a range's records; None while a broker that was started elects its leaders."""
+    with suppress(TransientError):
+        return [record.offset for record in log.read(offsets)]
+    return None
 
 
 def commits(log, offset):
