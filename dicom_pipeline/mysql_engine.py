@@ -97,6 +97,8 @@ def _check(url: URL, name: str) -> None:
 def _check_tls(url: URL, name: str) -> None:
     """Read the files now: the driver would only say which system call failed."""
     given = {key: str(url.query[key]) for key in _TLS_OPTIONS if key in url.query}
+    if not given:
+        return
     try:
         context = ssl.create_default_context(
             cafile=given.get("ssl_ca"), capath=given.get("ssl_capath")
