@@ -12,7 +12,7 @@ import pytest
 _COPY = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime")
 _DOWNLOAD_SECONDS = 240
 
-_PROJECT = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+_PROJECT = """<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>tests</groupId><artifactId>tests</artifactId><version>1</version>
   <packaging>pom</packaging>
