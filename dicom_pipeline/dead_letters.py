@@ -1,12 +1,28 @@
 """Setting a message aside: the dead-letter queue takes it, whatever its size."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from dicom_pipeline.errors import MessageRefusedError
-from dicom_pipeline.event_log import EventLog, Message
-from dicom_pipeline.messages import DEAD_LETTER_QUEUE, DeadLetter, encode
+from dicom_pipeline.event_log import EventLog, Message, Record
+from dicom_pipeline.messages import DEAD_LETTER_QUEUE, EVENT_BYTES_MAX, DeadLetter, encode
+
+REFUSED_EVENT: Final = "refused_event"
+"""Dead-letter code: a queue will never take the event."""
+
+
+def dead_letter(record: Record, code: str, reason: str) -> DeadLetter:
+    """A message that cannot be processed, as it stands in its queue."""
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        code=code,
+        reason=reason,
+        value=record.value[:EVENT_BYTES_MAX],
+    )
 
 
 def publish_dead_letters(log: EventLog, letters: Sequence[DeadLetter]) -> None:

@@ -2,17 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
 
-from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.batches import batches
+from dicom_pipeline.dead_letters import dead_letter, publish_dead_letters
 from dicom_pipeline.event_log import EventLog, Record
 from dicom_pipeline.messages import (
-    EVENT_BYTES_MAX,
     DeadLetter,
     Event,
     OffsetRange,
@@ -91,7 +91,7 @@ def process_range(
     """
     started = time.monotonic()
     report = RangeReport()
-    for records in _batches(log.read(offsets), batch):
+    for records in batches(log.read(offsets), batch, BATCH_BYTES, lambda each: len(each.value)):
         received, dead = _decode(records)
         if received:
             result = handle(received)
@@ -103,35 +103,13 @@ def process_range(
     return report
 
 
-def _batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    held = 0
-    for record in records:
-        batch.append(record)
-        held += len(record.value)
-        if len(batch) == size or held >= BATCH_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
 def _decode(records: Sequence[Record]) -> tuple[list[Received], list[DeadLetter]]:
     received, dead = [], []
     for record in records:
         try:
             event = decode_event(record.value)
         except UnreadableEventError as error:
-            dead.append(
-                DeadLetter(
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    code=UNREADABLE_EVENT,
-                    reason=str(error),
-                    value=record.value[:EVENT_BYTES_MAX],
-                )
-            )
+            dead.append(dead_letter(record, UNREADABLE_EVENT, str(error)))
         else:
             received.append(Received(event, record.partition, record.offset, record.value))
     return received, dead

@@ -2,6 +2,9 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from dicom_pipeline.errors import PipelineError, TransientError
@@ -46,6 +49,15 @@ def explained(error: BaseException, file: str) -> PipelineError | None:
     if _NO_TABLE in str(error):
         return TransientError(f"{file}: {error}: run `dicom-pipeline migrate`")
     return None
+
+
+@contextmanager
+def in_our_terms(path: Path) -> Iterator[None]:
+    """Raise the driver's errors about a file as `explained` tells them."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explained(error, str(path)) or error from error
 
 
 def switch_to_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:

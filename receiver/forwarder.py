@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.dead_letters import REFUSED_EVENT, publish_dead_letters
 from dicom_pipeline.errors import ConfigurationError, MessageRefusedError
 from dicom_pipeline.event_log import EventLog, Message
 from dicom_pipeline.messages import EVENT_BYTES_MAX, DeadLetter, UnreadableEventError, decode_event
@@ -16,9 +16,6 @@ from receiver.metrics import Metrics
 from receiver.outbox import Entry, Outbox
 
 logger = logging.getLogger(__name__)
-
-REFUSED_EVENT: Final = "refused_event"
-"""Dead-letter code: a queue will never take the event."""
 
 _BATCH: Final = 1024
 _LINGER_SECONDS: Final = 0.05

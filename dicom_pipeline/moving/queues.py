@@ -2,25 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from dicom_pipeline.dead_letters import publish_dead_letters
+from dicom_pipeline.batches import batches
+from dicom_pipeline.dead_letters import REFUSED_EVENT, dead_letter, publish_dead_letters
 from dicom_pipeline.errors import MessageRefusedError
 from dicom_pipeline.event_log import EventLog, Message, Record
 from dicom_pipeline.messages import (
     DEAD_LETTER_QUEUE,
-    EVENT_BYTES_MAX,
     DeadLetter,
     OffsetRange,
     decode_dead_letter,
 )
 from dicom_pipeline.moving.journal import Journal, QueuePosition
 from dicom_pipeline.moving.source import BATCH_BYTES, BATCH_ROWS
-
-REFUSED_EVENT: Final = "refused_event"
-"""Dead-letter code, as the receiver's forwarder gives it."""
 
 
 class Logs(NamedTuple):
@@ -60,7 +57,8 @@ def publish_pending(
     position = journal.queue(queue, present_position(logs.target, queue))
     journal.save()
     advance(position.published)
-    for batch in _batches(_records(logs.source, ranges, skip=position.published)):
+    pending = _records(logs.source, ranges, skip=position.published)
+    for batch in batches(pending, BATCH_ROWS, BATCH_BYTES, lambda each: len(each.value)):
         position.set_aside += _publish(queue, batch, logs.target)
         position.published += len(batch)
         journal.save()
@@ -94,14 +92,7 @@ def _letter(queue: str, record: Record, reason: str) -> DeadLetter:
     if queue == DEAD_LETTER_QUEUE:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return decode_dead_letter(record.value)
-    return DeadLetter(
-        topic=queue,
-        partition=record.partition,
-        offset=record.offset,
-        code=REFUSED_EVENT,
-        reason=reason,
-        value=record.value[:EVENT_BYTES_MAX],
-    )
+    return dead_letter(record, REFUSED_EVENT, reason)
 
 
 def _ever_taken(log: EventLog, queue: str) -> int:
@@ -117,17 +108,3 @@ def _records(log: EventLog, ranges: Iterable[OffsetRange], skip: int) -> Iterato
             yield from log.read(
                 OffsetRange(offsets.topic, offsets.topic_id, offsets.partition, start, offsets.end)
             )
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """At most `BATCH_ROWS` records, and little more than `BATCH_BYTES`, at a time."""
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += len(record.value)
-        if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

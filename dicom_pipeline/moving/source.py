@@ -7,13 +7,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from dicom_pipeline.batches import batches
 from dicom_pipeline.catalog import Catalog, open_catalog
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.moving.systems import FILES, System
 from dicom_pipeline.schema_state import missing_migrations
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.sqlite_access import explained
+from dicom_pipeline.sqlite_access import in_our_terms
 from dicom_pipeline.storage import INCOMING
 
 BATCH_ROWS: Final = 500
@@ -99,7 +100,7 @@ class Tables:
 
     def query(self, sql: str, parameters: Sequence[Key] = ()) -> list[dict[str, object]]:
         """The rows of a SELECT."""
-        with _in_our_terms(self._path):
+        with in_our_terms(self._path):
             cursor = self._connection.execute(sql, parameters)
             return [dict(row) for row in cursor]
 
@@ -123,17 +124,8 @@ class Tables:
         marks = ", ".join("?" * len(after))
         behind = f" WHERE ({key}) > ({marks})" if after else ""
         sql = f"SELECT {', '.join(columns)} FROM {table}{behind} ORDER BY {key}"  # noqa: S608 - our own names
-        batch: list[dict[str, object]] = []
-        size = 0
-        with _in_our_terms(self._path), closing(self._connection.execute(sql, after)) as cursor:
-            for row in cursor:
-                batch.append(dict(row))
-                size += sum(len(value) for value in row if isinstance(value, str | bytes))
-                if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-                    yield batch
-                    batch, size = [], 0
-        if batch:
-            yield batch
+        with in_our_terms(self._path), closing(self._connection.execute(sql, after)) as cursor:
+            yield from batches(map(dict, cursor), BATCH_ROWS, BATCH_BYTES, _size)
 
     def __enter__(self) -> Self:
         return self
@@ -168,15 +160,11 @@ def _count(path: Path, table: str) -> int:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    with _in_our_terms(path):
+    with in_our_terms(path):
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)
     connection.row_factory = sqlite3.Row
     return connection
 
 
-@contextmanager
-def _in_our_terms(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise explained(error, str(path)) or error from error
+def _size(row: dict[str, object]) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str | bytes))

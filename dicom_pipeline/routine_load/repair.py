@@ -6,20 +6,16 @@ refused message that it finds.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from dicom_pipeline.batches import batches
+from dicom_pipeline.dead_letters import dead_letter, publish_dead_letters
 from dicom_pipeline.errors import PermanentError
-from dicom_pipeline.event_log import Message, Record, Watermarks
-from dicom_pipeline.messages import (
-    DEAD_LETTER_QUEUE,
-    EVENT_BYTES_MAX,
-    LOG_QUEUE,
-    DeadLetter,
-    OffsetRange,
-    encode,
-)
+from dicom_pipeline.event_log import Record, Watermarks
+from dicom_pipeline.messages import LOG_QUEUE, DeadLetter, OffsetRange
+from dicom_pipeline.ranges import BATCH_BYTES
 from dicom_pipeline.routine_load.manager import RoutineLoad
 from dicom_pipeline.routine_load.opening import Managed
 from dicom_pipeline.routine_load.positions import accounted, created_anew
@@ -29,7 +25,6 @@ from dicom_pipeline.stages import OBJECT_META
 from dicom_pipeline.warehouse import OBJECT_META as TABLE
 
 _BATCH: Final = 1000
-_BATCH_BYTES: Final = 16 << 20
 _NAMED: Final = 100
 """Refused messages that the report names; the dead letters hold them all."""
 
@@ -132,7 +127,9 @@ class _Work:
 
     def account_for(self, offsets: OffsetRange) -> None:
         """Make dead letters of the refused messages, and rows of the others."""
-        for records in _batches(self._read(offsets)):
+        for records in batches(
+            self._read(offsets), _BATCH, BATCH_BYTES, lambda each: len(each.value)
+        ):
             judged = [(record, self.rules.judge(record.value)) for record in records]
             rows = [row for _, row in judged if not isinstance(row, Refusal)]
             letters = [
@@ -140,7 +137,7 @@ class _Work:
                 for record, refusal in judged
                 if isinstance(refusal, Refusal)
             ]
-            self.managed.log.publish([_message(letter) for letter in letters])
+            publish_dead_letters(self.managed.log, letters)
             if rows:
                 first, last = records[0].offset, records[-1].offset
                 label = f"repair:{offsets.topic_id}:{offsets.partition}:{first}-{last}"
@@ -154,14 +151,7 @@ class _Work:
         self.report.dead_letters[refusal.code] += 1
         if len(self.report.refused) < _NAMED:
             self.report.refused.append(f"{record.partition}:{record.offset}: {refusal.reason}")
-        return DeadLetter(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            code=refusal.code,
-            reason=refusal.reason,
-            value=record.value[:EVENT_BYTES_MAX],
-        )
+        return dead_letter(record, refusal.code, refusal.reason)
 
 
 def _require_same_topic(
@@ -183,22 +173,3 @@ def _require_same_topic(
                 "recreate it from the beginning (`dicom-pipeline routine-load recreate --start "
                 "OFFSET_BEGINNING`)"
             )
-
-
-def _message(letter: DeadLetter) -> Message:
-    return Message(
-        DEAD_LETTER_QUEUE, f"{letter.topic}:{letter.partition}:{letter.offset}", encode(letter)
-    )
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    held = 0
-    for record in records:
-        batch.append(record)
-        held += len(record.value)
-        if len(batch) == _BATCH or held >= _BATCH_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch

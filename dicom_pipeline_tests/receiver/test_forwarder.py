@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client.exposition import generate_latest
 
+from dicom_pipeline.dead_letters import REFUSED_EVENT
 from dicom_pipeline.errors import ConfigurationError, MessageRefusedError
 from dicom_pipeline.messages import (
     DEAD_LETTER_QUEUE,
@@ -14,7 +15,7 @@ from dicom_pipeline.messages import (
 from dicom_pipeline_tests.events import an_event
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import FakeEventLog
-from receiver.forwarder import REFUSED_EVENT, Forwarder
+from receiver.forwarder import Forwarder
 from receiver.metrics import Metrics
 from receiver.outbox import Outbox
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from dicom_pipeline.catalog import catalog_drift, open_catalog
 from dicom_pipeline.cli.checks.check import Check, Verdict, failure, ok, warning
-from dicom_pipeline.cli.checks.embedded import check_file, not_created, opened
+from dicom_pipeline.cli.checks.embedded import check_embedded
 from dicom_pipeline.cli.checks.mysql import check_server
 from dicom_pipeline.cli.checks.reach import Address, reachable
 from dicom_pipeline.cli.checks.schemas import drift_check, migration_check
@@ -31,12 +31,7 @@ def check_catalog(settings: Settings) -> Iterator[Check]:
 
 
 def _embedded(settings: Settings, path: Path) -> Iterator[Check]:
-    if missing := not_created(SYSTEM, path):
-        yield missing
-        return
-    yield from check_file(SYSTEM, path)
-    with opened(path) as file:
-        yield from _schema(settings, file.query)
+    return check_embedded(SYSTEM, path, lambda file: _schema(settings, file.query))
 
 
 def _server(settings: Settings) -> Iterator[Check]:

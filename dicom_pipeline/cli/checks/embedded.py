@@ -1,14 +1,14 @@
 """One embedded system: a SQLite file. It is opened read-only and never created."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from dicom_pipeline.cli.checks.check import Check, failure, ok
 from dicom_pipeline.cli.checks.file_systems import is_network, kind, may_write
-from dicom_pipeline.sqlite_access import explained
+from dicom_pipeline.sqlite_access import in_our_terms
 
 _STRICT_TABLES: Final = (3, 37)
 """The first version of SQLite that knows them."""
@@ -20,7 +20,7 @@ class Embedded:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _in_our_terms(path):
+        with in_our_terms(path):
             # Read-only, SQLite would still make the two files beside it that writers share, and
             # leave them there. Where there are none, nobody writes.
             mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
@@ -31,7 +31,7 @@ class Embedded:
 
     def query(self, sql: str) -> list[dict[str, object]]:
         """The rows of a SELECT."""
-        with _in_our_terms(self._path):
+        with in_our_terms(self._path):
             return [dict(row) for row in self._connection.execute(sql)]
 
     def number(self, sql: str) -> int:
@@ -44,7 +44,7 @@ class Embedded:
         self._connection.close()
 
 
-def not_created(system: str, path: Path) -> Check | None:
+def _not_created(system: str, path: Path) -> Check | None:
     """What to say of a file that does not exist; None when it does."""
     if path.exists():
         return None
@@ -69,6 +69,22 @@ def opened(path: Path) -> Iterator[Embedded]:
         yield file
 
 
+def check_embedded(
+    system: str, path: Path, ask: Callable[[Embedded], Iterable[Check]]
+) -> Iterator[Check]:
+    """The checks of any file, and what ``ask`` finds in this one; neither before it is created.
+
+    Raises:
+        PipelineError: it cannot be opened or read.
+    """
+    if missing := _not_created(system, path):
+        yield missing
+        return
+    yield from check_file(system, path)
+    with opened(path) as file:
+        yield from ask(file)
+
+
 def check_file(system: str, path: Path) -> Iterator[Check]:
     """Reachable, version, rights, and whether its disk is one that SQLite works on."""
     yield ok(system, "reachable", f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -86,11 +102,3 @@ def check_file(system: str, path: Path) -> Iterator[Check]:
     if is_network(path):
         remedy = "move the home to a local disk, or use a server (see docs/operations.md)"
         yield failure(system, "file system", f"{kind(path)}: SQLite fails on it", remedy)
-
-
-@contextmanager
-def _in_our_terms(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise explained(error, str(path)) or error from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
-from dicom_pipeline.cli.checks.embedded import check_file, not_created, opened
+from dicom_pipeline.cli.checks.embedded import Embedded, check_embedded
 from dicom_pipeline.messages import ALL_QUEUES
 from dicom_pipeline.settings import Settings
 
@@ -22,21 +22,12 @@ def check_event_log(settings: Settings) -> Iterator[Check]:
 
         yield from check_kafka(SYSTEM, settings)
     else:
-        yield from _embedded(settings)
+        path = settings.home / "events.db"
+        yield from check_embedded(SYSTEM, path, lambda file: [_queues(file, settings)])
 
 
-def _embedded(settings: Settings) -> Iterator[Check]:
-    path = settings.home / "events.db"
-    if missing := not_created(SYSTEM, path):
-        yield missing
-        return
-    yield from check_file(SYSTEM, path)
-    with opened(path) as file:
-        found = {str(row["name"]): int(str(row["n"])) for row in file.query(_PARTITIONS)}
-    yield _queues(found, settings)
-
-
-def _queues(found: dict[str, int], settings: Settings) -> Check:
+def _queues(file: Embedded, settings: Settings) -> Check:
+    found = {str(row["name"]): int(str(row["n"])) for row in file.query(_PARTITIONS)}
     missing = [queue for queue in ALL_QUEUES if queue not in found]
     if missing:
         remedy = "run `dicom-pipeline migrate`; `up` does it by itself"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dicom_pipeline.cli.checks.check import Check, Verdict, failure
-from dicom_pipeline.cli.checks.embedded import check_file, not_created, opened
+from dicom_pipeline.cli.checks.embedded import check_embedded
 from dicom_pipeline.cli.checks.reach import Address, reachable
 from dicom_pipeline.cli.checks.schemas import migration_check
 from dicom_pipeline.errors import ConfigurationError
@@ -19,17 +19,11 @@ def check_warehouse(settings: Settings) -> Iterator[Check]:
     if settings.warehouse_url:
         yield from _doris(settings)
     else:
-        yield from _embedded(settings)
-
-
-def _embedded(settings: Settings) -> Iterator[Check]:
-    path = settings.home / "warehouse.db"
-    if missing := not_created(SYSTEM, path):
-        yield missing
-        return
-    yield from check_file(SYSTEM, path)
-    with opened(path) as file:
-        yield migration_check(SYSTEM, file.query, "", SYSTEM)
+        yield from check_embedded(
+            SYSTEM,
+            settings.home / "warehouse.db",
+            lambda file: [migration_check(SYSTEM, file.query, "", SYSTEM)],
+        )
 
 
 def _doris(settings: Settings) -> Iterator[Check]:
