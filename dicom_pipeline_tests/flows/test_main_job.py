@@ -1,11 +1,8 @@
 """The main job through the wire, the real Dagster daemon and the real run launcher."""
 
-import json
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.sending import Destination, read_outgoing, send_files
 from dicom_pipeline.demo.accounting import Acknowledged, missing
 from dicom_pipeline.warehouse import open_warehouse
+from dicom_pipeline_tests.dagster_ui import graphql, re_execute, runs, statuses_at_the_end
 from dicom_pipeline_tests.flow import dump_tables
 from dicom_pipeline_tests.stack import RunningStack
 
@@ -29,15 +27,6 @@ FILES = [
 ]
 CATCH_UP_SECONDS = 240
 
-RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName } } } }"
-RE_EXECUTE = """
-mutation ($parent: String!) {
-  launchRunReexecution(reexecutionParams: {parentRunId: $parent, strategy: ALL_STEPS}) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-  }
-}
-"""
 LAUNCH = """
 mutation ($config: RunConfigData!) {
   launchRun(executionParams: {
@@ -77,29 +66,6 @@ def send(stack, names=FILES):
     ]
 
 
-def graphql(stack, query, **variables):
-    request = urllib.request.Request(
-        f"{stack.info.ui}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
-    assert "errors" not in answer, answer
-    return answer["data"]
-
-
-def statuses_at_the_end(stack):
-    deadline = time.monotonic() + CATCH_UP_SECONDS
-    while time.monotonic() < deadline:
-        runs = graphql(stack, RUNS)["runsOrError"]["results"]
-        statuses = {run["status"] for run in runs}
-        if statuses <= {"SUCCESS", "FAILURE", "CANCELED"}:
-            break
-        time.sleep(1)
-    return statuses
-
-
 def tables(stack):
     with open_catalog(stack.settings) as catalog, open_warehouse(stack.settings) as warehouse:
         return dump_tables(catalog, warehouse)
@@ -116,17 +82,16 @@ def test_lag_is_zero_once_everything_is_done(stack):
 
 def test_re_executing_every_run_changes_no_table(stack):
     before = tables(stack)
-    runs = graphql(stack, RUNS)["runsOrError"]["results"]
-    assert {run["pipelineName"] for run in runs} >= {
+    done = runs(stack)
+    assert {run["pipelineName"] for run in done} >= {
         "storage_job",
         "index_job",
         "renditions_job",
         "object_meta_job",
     }
-    for run in runs:
-        answer = graphql(stack, RE_EXECUTE, parent=run["runId"])["launchRunReexecution"]
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-    assert statuses_at_the_end(stack) == {"SUCCESS"}
+    for run in done:
+        re_execute(stack, run["runId"])
+    assert statuses_at_the_end(stack, CATCH_UP_SECONDS) == {"SUCCESS"}
     stack.wait_until_caught_up(CATCH_UP_SECONDS)
     assert tables(stack) == before
 
@@ -153,7 +118,7 @@ def test_a_failed_conversion_comes_back_from_the_launchpad_and_the_command_line(
     launched = {"ops": {"send_failed_conversions_again": {"config": config}}}
     answer = graphql(stack, LAUNCH, config=launched)["launchRun"]
     assert answer["__typename"] == "LaunchRunSuccess", answer
-    assert statuses_at_the_end(stack) == {"SUCCESS"}
+    assert statuses_at_the_end(stack, CATCH_UP_SECONDS) == {"SUCCESS"}
     assert stack.left()["renditions"] == 0, "a dry run sends nothing"
     with (stack.settings.storage / failed["file_path"]).open("ab") as file:
         file.write(bytes(62))  # what was missing

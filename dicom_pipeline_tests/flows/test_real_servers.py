@@ -3,9 +3,6 @@
 With three partitions a topic and two receivers.
 """
 
-import json
-import time
-import urllib.request
 import uuid
 from contextlib import ExitStack
 
@@ -16,21 +13,13 @@ from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import INDEX_QUEUE
 from dicom_pipeline.stages import OBJECT_META, STAGES
 from dicom_pipeline.warehouse import open_warehouse
+from dicom_pipeline_tests.dagster_ui import re_execute, runs, statuses_at_the_end
 from dicom_pipeline_tests.datasets import an_image
 from dicom_pipeline_tests.flow import dump_tables
 from dicom_pipeline_tests.services.doris import DorisDouble
 from dicom_pipeline_tests.site import NODES, PARTITIONS, LagWatch, site_with_dagster
 
 CATCH_UP_SECONDS = 300
-RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName } } } }"
-RE_EXECUTE = """
-mutation ($parent: String!) {
-  launchRunReexecution(reexecutionParams: {parentRunId: $parent, strategy: ALL_STEPS}) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-  }
-}
-"""
 OBJECTS = 30
 """From each modality."""
 
@@ -77,29 +66,6 @@ def acknowledged(site):
     return [one for modality in modalities for one in modality.acknowledged]
 
 
-def graphql(site, query, **variables):
-    request = urllib.request.Request(
-        f"{site.stack.info.ui}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
-    assert "errors" not in answer, answer
-    return answer["data"]
-
-
-def runs(site):
-    return graphql(site, RUNS)["runsOrError"]["results"]
-
-
-def wait_until(reached, seconds=CATCH_UP_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def tables(site):
     with open_catalog(site.settings) as catalog, open_warehouse(site.settings) as warehouse:
         return dump_tables(catalog, warehouse)
@@ -139,14 +105,11 @@ def test_lag_is_zero_once_everything_is_done(site, acknowledged):
 def test_a_range_that_is_replayed_through_dagster_changes_nothing(site, acknowledged):
     assert acknowledged
     before = tables(site)
-    of_each_job = {run["pipelineName"]: run["runId"] for run in runs(site)}
+    of_each_job = {run["pipelineName"]: run["runId"] for run in runs(site.stack)}
     by_runs = [stage for stage in STAGES if stage is not OBJECT_META]  # that one Doris reads
     replayed = [of_each_job[stage.job_name] for stage in by_runs]
     for run in replayed:
-        answer = graphql(site, RE_EXECUTE, parent=run)["launchRunReexecution"]
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-    ended = {"SUCCESS", "FAILURE", "CANCELED"}
-    wait_until(lambda: {run["status"] for run in runs(site)} <= ended)
-    assert {run["status"] for run in runs(site)} == {"SUCCESS"}
+        re_execute(site.stack, run)
+    assert statuses_at_the_end(site.stack, CATCH_UP_SECONDS) == {"SUCCESS"}
     site.wait_until_caught_up(CATCH_UP_SECONDS)
     assert tables(site) == before

@@ -1,10 +1,14 @@
 """An embedded home in the environment, as the code location finds it."""
 
+import dagster as dg
 import pytest
 
 from dicom_pipeline.catalog import open_catalog
+from dicom_pipeline.definitions import definitions
+from dicom_pipeline.defs.storage import storage_sensor
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import ALL_QUEUES
+from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.warehouse import open_warehouse
 
@@ -35,3 +39,25 @@ def log(settings):
 def catalog(settings):
     with open_catalog(settings) as catalog:
         yield catalog
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def tick(settings, instance):
+    repository = definitions().get_repository_def()
+
+    def tick(cursor=None):
+        context = dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            repository_def=repository,
+            resources={"pipeline": Pipeline()},
+        )
+        return storage_sensor.evaluate_tick(context)
+
+    return tick

@@ -7,42 +7,17 @@ import pytest
 from confluent_kafka import Producer
 
 from dicom_pipeline.cli.network import free_port
-from dicom_pipeline.definitions import definitions
-from dicom_pipeline.defs.storage import storage_sensor
 from dicom_pipeline.errors import TransientError
 from dicom_pipeline.event_log import Message, open_event_log
 from dicom_pipeline.event_log.kafka import KafkaEventLog
 from dicom_pipeline.event_log.kafka.url import KafkaUrl
 from dicom_pipeline.messages import ALL_QUEUES, DEAD_LETTER_QUEUE, STORAGE_QUEUE, encode
-from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.retention import trim_event_log
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import STORAGE
 from dicom_pipeline_tests.events import an_event
 from dicom_pipeline_tests.orchestration.test_queue_sensor import run_of
 from dicom_pipeline_tests.receiver.listening import wait_until
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def tick(settings, instance):
-    repository = definitions().get_repository_def()
-
-    def tick(cursor=None):
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            repository_def=repository,
-            resources={"pipeline": Pipeline()},
-        )
-        return storage_sensor.evaluate_tick(context)
-
-    return tick
 
 
 @pytest.fixture

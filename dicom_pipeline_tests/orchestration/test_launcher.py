@@ -13,12 +13,6 @@ from dicom_pipeline.orchestration.launcher import SupervisedRunLauncher
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def launcher(instance):
     launcher = SupervisedRunLauncher()
     launcher.register_instance(instance)

@@ -4,8 +4,6 @@ import dagster as dg
 import pytest
 
 from dicom_pipeline import streams
-from dicom_pipeline.definitions import definitions
-from dicom_pipeline.defs.storage import storage_sensor
 from dicom_pipeline.event_log import Message, open_event_log
 from dicom_pipeline.event_log.bounds import is_of_topic
 from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, encode
@@ -16,32 +14,9 @@ from dicom_pipeline.orchestration.range_runs import (
     TRANSIENT,
     RangeConfig,
 )
-from dicom_pipeline.orchestration.resources import Pipeline
 from dicom_pipeline.stages import STORAGE
 from dicom_pipeline.streams import RunState
 from dicom_pipeline_tests.events import an_event
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def tick(settings, instance):
-    repository = definitions().get_repository_def()
-
-    def tick(cursor=None):
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            repository_def=repository,
-            resources={"pipeline": Pipeline()},
-        )
-        return storage_sensor.evaluate_tick(context)
-
-    return tick
 
 
 def publish(log, count):

@@ -1,6 +1,5 @@
 """A run over a range of messages, executed in this process on a real instance."""
 
-import dagster as dg
 import pytest
 
 from dicom_pipeline.catalog import AbandonedRange
@@ -11,12 +10,6 @@ from dicom_pipeline.orchestration.range_runs import FAILURE_TAG, PERMANENT, TRAN
 from dicom_pipeline.stages import STORAGE
 from dicom_pipeline.storage import INCOMING
 from dicom_pipeline_tests.events import an_event
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 @pytest.fixture

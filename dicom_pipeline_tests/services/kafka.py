@@ -14,7 +14,6 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -37,8 +36,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from dicom_pipeline.cli.network import free_port
-from dicom_pipeline.process_tree import die_with_parent
 from dicom_pipeline_tests.services.maven import cached_jars
+from dicom_pipeline_tests.services.server import ServerProcess
 
 VERSION = "4.1.0"
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
@@ -94,13 +93,16 @@ ssl.principal.mapping.rules=RULE:^.*CN=([^,]+).*$/$1/
 _JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
-class KafkaBroker:
+class KafkaBroker(ServerProcess):
     """A broker that can be stopped, killed and started again on the same ports and data."""
 
+    name = "Kafka"
+    start_seconds = _START_SECONDS
+    dies_by = signal.SIGKILL
+
     def __init__(self, folder, jars):
-        self.folder = folder
+        super().__init__(folder)
         self._program = [*_JAVA, "-cp", f"{jars}/*"]
-        self._process = None
         # A process dies with the thread that started it: this one lives as long as the broker.
         self._starter = ThreadPoolExecutor(1)
         names = ("plain", "sasl", "tls", "controller")
@@ -150,10 +152,10 @@ class KafkaBroker:
         for changed in self.admin().incremental_alter_configs([change]).values():
             changed.result(_STOP_SECONDS)
 
-    def start(self):
-        """Start it, with the data it had, and wait until it serves."""
-        assert not self.running()
-        self._process = self._starter.submit(self._spawn).result()
+    def command(self):
+        return [*self._program, "kafka.Kafka", str(self._settings)]
+
+    def spawn(self):
         self._admin = AdminClient(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -161,50 +163,9 @@ class KafkaBroker:
                 "logger": _QUIET,
             }
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._serves():
-            assert self.running(), (self.folder / "kafka.log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "Kafka does not start"
+        return self._starter.submit(super().spawn).result()
 
-    def stop(self):
-        """End it as an operator would (SIGTERM)."""
-        self._process.terminate()
-        self._process.wait(_STOP_SECONDS)
-
-    def kill(self):
-        """Pull its plug (SIGKILL)."""
-        self._process.kill()
-        self._process.wait(_STOP_SECONDS)
-
-    def restart(self):
-        """Kill it, if it runs, and start it again."""
-        if self.running():
-            self.kill()
-        self.start()
-
-    @contextmanager
-    def frozen(self):
-        """It takes connections and answers nothing (SIGSTOP), until left."""
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
-
-    def running(self):
-        return self._process is not None and self._process.poll() is None
-
-    def _spawn(self):
-        with (self.folder / "kafka.log").open("a") as log:
-            return subprocess.Popen(
-                [*self._program, "kafka.Kafka", self._settings],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - one system call
-            )
-
-    def _serves(self):
+    def answers(self):
         try:
             return bool(self.admin().list_topics(timeout=2).brokers)
         except KafkaException:
@@ -258,8 +219,7 @@ def running_kafka(folder):
         broker.start()
         yield broker
     finally:
-        if broker.running():
-            broker.kill()
+        broker.kill()
 
 
 @pytest.fixture(scope="session")

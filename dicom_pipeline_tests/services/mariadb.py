@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,9 +15,8 @@ import pymysql
 import pytest
 
 from dicom_pipeline.cli.network import free_port
-from dicom_pipeline.process_tree import die_with_parent
+from dicom_pipeline_tests.services.server import HOST, ServerProcess
 
-HOST = "127.0.0.1"
 USER = "pipeline"
 PASSWORD = "s3cret/@word"  # quoted in URLs, and easy to find where it must not be
 START_SECONDS = 60
@@ -49,7 +46,7 @@ def missing_programs() -> list[str]:
     return [name for name in needed if shutil.which(name, path=SEARCH_PATH) is None]
 
 
-class MariaDb:
+class MariaDb(ServerProcess):
     """One server on one port and one folder, as often as it is started.
 
     Args:
@@ -57,12 +54,14 @@ class MariaDb:
         options: further options of ``mariadbd``.
     """
 
+    name = "MariaDB"
+    start_seconds = START_SECONDS
+
     def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder)
         self.port = free_port(HOST)
-        self._folder = folder
         self._options = (*OPTIONS, *options)
         self._socket = folder / "socket"
-        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self._install()
 
@@ -76,65 +75,19 @@ class MariaDb:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "the server was never started"
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it, on the same port and data, and wait until it answers."""
+    def command(self) -> Sequence[str]:
         program = shutil.which("mariadbd", path=SEARCH_PATH)
         assert program is not None
-        command = [
+        return [
             program,
             "--no-defaults",
             *(["--user=root"] if os.geteuid() == 0 else []),
-            f"--datadir={self._folder / 'data'}",
+            f"--datadir={self.folder / 'data'}",
             f"--socket={self._socket}",
-            f"--pid-file={self._folder / 'pid'}",
+            f"--pid-file={self.folder / 'pid'}",
             f"--port={self.port}",
             *self._options,
         ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"MariaDB did not start: {self.log()[-2000:]}")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        """Shut it down in good order (SIGTERM)."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Pull its plug (SIGKILL)."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Kill it, if it runs, and start it again."""
-        self.kill()
-        self.start()
-
-    def pause(self) -> None:
-        """Let it hang: it takes connections and never answers (SIGSTOP)."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
-
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def log(self) -> str:
-        """What the server has written."""
-        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
     @contextmanager
     def admin(self) -> Iterator[pymysql.cursors.Cursor]:
@@ -183,7 +136,7 @@ class MariaDb:
         command = [
             program,
             "--no-defaults",
-            f"--datadir={self._folder / 'data'}",
+            f"--datadir={self.folder / 'data'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             *(["--user=root"] if os.geteuid() == 0 else []),
@@ -191,18 +144,9 @@ class MariaDb:
         ]
         subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._socket)) == 0
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(how)
-            try:
-                self._process.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
 
 
 @contextmanager

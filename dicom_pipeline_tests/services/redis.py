@@ -2,11 +2,8 @@
 
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -18,9 +15,8 @@ import redis
 import trustme
 
 from dicom_pipeline.cli.network import free_port
-from dicom_pipeline.process_tree import die_with_parent
+from dicom_pipeline_tests.services.server import HOST, ServerProcess
 
-HOST = "127.0.0.1"
 USER = "pipeline"
 PASSWORD = "s3cret/@word"  # quoted in URLs, and easy to find where it must not be
 ADMIN_PASSWORD = "the tests' own"
@@ -35,7 +31,7 @@ def find_program() -> str | None:
     return shutil.which("redis-server", path=SEARCH_PATH)
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """One server on one port, as often as it is started; what it held is gone when it ends.
 
     Its user ``pipeline`` has the rights of the cache on keys that begin with ``test-``; the
@@ -46,12 +42,14 @@ class RedisServer:
         tls: whether the port speaks TLS only, with a certificate of `ca_file`.
     """
 
+    name = "Redis"
+    start_seconds = START_SECONDS
+
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        super().__init__(folder)
         self.port = free_port(HOST)
         self.ca_file = folder / "ca.pem"
-        self._folder = folder
         self._tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
         self._prefixes = count(1)
         if tls:
             self._make_certificates()
@@ -63,69 +61,26 @@ class RedisServer:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def start(self) -> None:
-        """Start it, on the same port and empty, and wait until it answers."""
+    def command(self) -> Sequence[str]:
         program = find_program()
         assert program is not None
         settings = [
             f"bind {HOST}",
-            f"dir {self._folder}",
+            f"dir {self.folder}",
             'save ""',
             "appendonly no",
             *self._ports(),
             f'user default on ">{ADMIN_PASSWORD}" ~* &* +@all',
             f"user {USER} on >{PASSWORD} resetkeys ~test-* resetchannels {RIGHTS}",
         ]
-        config = self._folder / "redis.conf"
+        config = self.folder / "redis.conf"
         config.write_text("\n".join(settings) + "\n", encoding="utf-8")
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [program, str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Redis did not start: {self.log()[-2000:]}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """Shut it down in good order (SIGTERM)."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Pull its plug (SIGKILL)."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Kill it, if it runs, and start it again."""
-        self.kill()
-        self.start()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """It takes connections and answers nothing (SIGSTOP), until left."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return [program, str(config)]
 
     def flush(self) -> None:
         """Take everything from it."""
         with self.admin() as client:
             client.flushall()
-
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def log(self) -> str:
-        """What the server has written."""
-        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
 
     @contextmanager
     def admin(self) -> Iterator[redis.Redis]:
@@ -157,8 +112,8 @@ class RedisServer:
         return [
             "port 0",
             f"tls-port {self.port}",
-            f"tls-cert-file {self._folder / 'server.pem'}",
-            f"tls-key-file {self._folder / 'server.key'}",
+            f"tls-cert-file {self.folder / 'server.pem'}",
+            f"tls-key-file {self.folder / 'server.key'}",
             f"tls-ca-cert-file {self.ca_file}",
             "tls-auth-clients no",
         ]
@@ -167,24 +122,15 @@ class RedisServer:
         authority = trustme.CA()
         certificate = authority.issue_cert(HOST)
         authority.cert_pem.write_to_path(self.ca_file)
-        certificate.private_key_pem.write_to_path(self._folder / "server.key")
-        certificate.cert_chain_pems[0].write_to_path(self._folder / "server.pem")
+        certificate.private_key_pem.write_to_path(self.folder / "server.key")
+        certificate.cert_chain_pems[0].write_to_path(self.folder / "server.pem")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             with self.admin() as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(how)
-            try:
-                self._process.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
 
 
 @contextmanager

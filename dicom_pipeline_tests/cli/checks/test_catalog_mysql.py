@@ -1,7 +1,5 @@
 """A catalog in MariaDB, as the doctor sees it."""
 
-import os
-import signal
 import time
 
 import pytest
@@ -94,8 +92,8 @@ def test_the_password_is_nowhere_in_the_output(chosen, capsys):
 def test_a_dead_or_a_frozen_server_fails_within_seconds(tmp_path):
     with running_mariadb() as server, server.fresh_database() as url:
         settings = settings_in(tmp_path, catalog_url=url)
-        os.kill(server.pid, signal.SIGSTOP)
-        (accepted, frozen) = bounded(SYSTEM, SYSTEMS[SYSTEM], settings, seconds=2)
+        with server.frozen():
+            (accepted, frozen) = bounded(SYSTEM, SYSTEMS[SYSTEM], settings, seconds=2)
         assert (accepted.verdict, frozen.verdict) == (Verdict.OK, Verdict.FAIL)
         server.kill()
         started = time.monotonic()
