@@ -26,7 +26,9 @@ setup: $(VENV)/.installed ## make the virtual environment from requirements.lock
 
 DEMO_PACKAGES := storescu=dcmtk
 TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc mariadbd=mariadb-server \
-	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven
+	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven \
+	nginx=nginx,libnginx-mod-stream chromium=chromium ffmpeg=ffmpeg shellcheck=shellcheck \
+	node=nodejs npm=npm
 
 demo-packages:
 	@scripts/system-packages $(DEMO_PACKAGES)
