@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-packages test-packages demo test test-fast lint format lock clean \
+.PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-fast lint format lock clean \
 	bench-receiver bench-receiver-memory bench-catalog bench-cache soak fuzz
 
 help: ## show this list
@@ -36,10 +36,22 @@ demo-packages:
 test-packages:
 	@scripts/system-packages $(TEST_PACKAGES)
 
-demo: setup demo-packages ## run the whole flow on this machine with real DICOM objects
+# Stale when anything that it is built from is newer.
+viewer/dist/.built: scripts/build-viewer $(wildcard viewer/*.json viewer/*.mjs viewer/stubs/*) \
+		$(shell find viewer/src viewer/public -type f)
+	@scripts/system-packages node=nodejs npm=npm
+	@scripts/build-viewer
+
+viewer: viewer/dist/.built ## build the page of studies (needs Node.js)
+
+# The demo goes on without the page where it cannot be built.
+demo-viewer:
+	@$(MAKE) --no-print-directory viewer || true
+
+demo: setup demo-packages demo-viewer ## run the whole flow on this machine with real DICOM objects
 	@$(BIN)/dicom-pipeline demo
 
-test: setup test-packages ## all tests
+test: setup test-packages demo-viewer ## all tests
 	$(PYTEST) $(ARGS)
 
 test-fast: setup ## the tests that start no service
@@ -77,4 +89,4 @@ lock: setup ## pin the dependencies of pyproject.toml anew (hashes, no addresses
 		--no-emit-index-url --no-annotate --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench-*
+	rm -rf viewer/node_modules viewer/dist* $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench-*
