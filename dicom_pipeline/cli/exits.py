@@ -25,7 +25,7 @@ EXIT_CODES: Final = {
     FAILED: "Something failed; the message says what and what to do.",
     USAGE: "The command line or a setting is wrong; nothing was done.",
     INCOMPLETE: "The work ended, but not everything is accounted for.",
-    INTERRUPTED: "Interrupted by Ctrl-C; called again, `send` and `copy` go on where they stopped.",
+    INTERRUPTED: "Interrupted by Ctrl-C; called again, long work goes on where it stopped.",
 }
 """What each exit code of each command means."""
 
