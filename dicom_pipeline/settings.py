@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """Folder of the original objects. Default: `storage` in the home folder."""
     rendition_root: Path | None = None
     """Folder of the renditions. Default: `renditions` in the home folder."""
+    manifest_root: Path | None = None
+    """Folder of the study manifests. Default: `manifests` in the home folder."""
     peers_file: Path | None = None
     """TOML file of peers: tenants, networks, AE titles. Default: `peers.toml` in the home."""
     dagster_yaml: Path | None = None
@@ -156,6 +158,12 @@ class Settings(BaseSettings):
     """Address of the Dagster UI started by `up` and `demo`."""
     ui_port: int = Field(default=3000, ge=0, le=65535)
     """Port of the Dagster UI; 0 takes a free one."""
+    viewer_host: str = "127.0.0.1"
+    """Address of the file server with the viewer. It knows no passwords: keep it on loopback."""
+    viewer_port: int = Field(default=3001, ge=0, le=65535)
+    """Port of the file server; 0 takes a free one."""
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+(/[^?#\s]*)?)?$")
+    """Base of the URLs in manifests and links. Default: root-relative; links to the file server."""
     log_format: Literal["text", "json"] = "text"
     """Form of the log lines."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -175,6 +183,11 @@ class Settings(BaseSettings):
     def renditions(self) -> Path:
         """Root of the renditions."""
         return (self.rendition_root or self.home / "renditions").absolute()
+
+    @property
+    def manifests(self) -> Path:
+        """Root of the study manifests."""
+        return (self.manifest_root or self.home / "manifests").absolute()
 
     @property
     def peers(self) -> Path:

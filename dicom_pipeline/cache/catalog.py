@@ -7,7 +7,15 @@ from dicom_pipeline.cache import Cache
 from dicom_pipeline.cache.databases import Database
 from dicom_pipeline.cache.studies import StudyReads
 from dicom_pipeline.cache.written import Written, WrittenRows
-from dicom_pipeline.catalog import AbandonedRange, Catalog, IndexedObject, Study, tables
+from dicom_pipeline.catalog import (
+    AbandonedRange,
+    Catalog,
+    DueManifest,
+    IndexedObject,
+    Study,
+    WrittenManifest,
+    tables,
+)
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.table_columns import Row, TableColumns
@@ -54,6 +62,18 @@ class CachedCatalog:
 
     def abandoned(self, topic: str | None = None) -> list[AbandonedRange]:
         return self._catalog.abandoned(topic)
+
+    def manifests_due(self, limit: int) -> list[DueManifest]:
+        return self._catalog.manifests_due(limit)
+
+    def mark_all_manifests(self) -> None:
+        self._catalog.mark_all_manifests()
+
+    def note_manifests(self, written: Sequence[WrittenManifest]) -> None:
+        self._catalog.note_manifests(written)
+
+    def take_back(self, marks: Sequence[DueManifest]) -> None:
+        self._catalog.take_back(marks)
 
     def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
         return self._catalog.query(sql, **parameters)

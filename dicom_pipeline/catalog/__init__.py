@@ -29,6 +29,24 @@ class Study(NamedTuple):
     study_uid: str
 
 
+class DueManifest(NamedTuple):
+    """A study whose manifest no longer says what the catalog does."""
+
+    study: Study
+    mark: str
+    """Unique; marks of one machine sort by their time."""
+
+
+class WrittenManifest(NamedTuple):
+    """What the manifest of a study shows."""
+
+    study: Study
+    modalities: tuple[str, ...] = ()
+    shown: int = 0
+    """Objects that can be opened."""
+    not_shown: int = 0
+
+
 class AbandonedRange(NamedTuple):
     """A range that waits for an operator, because its attempts ran out or cannot help."""
 
@@ -41,6 +59,9 @@ class Catalog(Protocol):
     """Every write is one transaction, idempotent, and ordered by ``(row_version, trace_id)``.
 
     Calls raise `TransientError` while the database is away or locked.
+
+    What changes the study index or a rendition makes the manifests of the studies concerned due, in
+    the same transaction.
     """
 
     def record_storage(self, records: Sequence[Row], skeletons: Sequence[IndexedObject]) -> None:
@@ -68,6 +89,18 @@ class Catalog(Protocol):
 
     def abandoned(self, topic: str | None = None) -> list[AbandonedRange]:
         """The ranges that wait for an operator, of one topic or of all."""
+
+    def manifests_due(self, limit: int) -> list[DueManifest]:
+        """The studies whose manifests are due, the oldest marks first."""
+
+    def mark_all_manifests(self) -> None:
+        """Make the manifest of every study due."""
+
+    def note_manifests(self, written: Sequence[WrittenManifest]) -> None:
+        """Keep what these manifests show, for the lists of studies."""
+
+    def take_back(self, marks: Sequence[DueManifest]) -> None:
+        """Their manifests are written: take back these marks, and none that was set meanwhile."""
 
     def query(self, sql: str, **parameters: object) -> list[dict[str, object]]:
         """Rows of a SELECT with ``:name`` parameters."""

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select
 
-from dicom_pipeline.catalog import AbandonedRange, IndexedObject, Study, tables
-from dicom_pipeline.catalog.counts import Parents, recount
+from dicom_pipeline.catalog import (
+    AbandonedRange,
+    DueManifest,
+    IndexedObject,
+    Study,
+    WrittenManifest,
+    manifests,
+    tables,
+)
+from dicom_pipeline.catalog.counts import recount
 from dicom_pipeline.catalog.instances import store_instances
 from dicom_pipeline.messages import OffsetRange
 from dicom_pipeline.schema_drift import drift
@@ -37,8 +45,7 @@ class SqlCatalog(SqlStore):
 
         def work(connection: Connection) -> None:
             upsert(connection, tables.STORAGE_RECORD, rows)
-            for table, missing in parents:
-                upsert(connection, table, missing)
+            manifests.mark(connection, _write_parents(connection, parents))
 
         self._database.transact(work)
 
@@ -49,18 +56,25 @@ class SqlCatalog(SqlStore):
         parents = _parents(objects)
         held = {table.name: _keys(table, rows) for table, rows in parents}
 
-        def work(connection: Connection) -> set[Parents]:
+        def work(connection: Connection) -> set[Study]:
             concerned = store_instances(connection, instances)
-            for table, rows in parents:
-                upsert(connection, table, rows)
+            told_anew = _write_parents(connection, parents)
             recount(connection, concerned, held)
-            return concerned
+            studies = {Study(one.tenant_id, one.study_uid) for one in concerned}
+            manifests.mark(connection, studies | told_anew)
+            return studies
 
-        return {Study(one.tenant_id, one.study_uid) for one in self._database.transact(work)}
+        return self._database.transact(work)
 
     def record_renditions(self, renditions: Sequence[Row]) -> None:
         rows = tables.complete(tables.RENDITION_COLUMNS, renditions)
-        self._database.transact(lambda connection: upsert(connection, tables.RENDITION, rows))
+        studies = {Study(str(row["tenant_id"]), str(row["study_uid"])) for row in rows}
+
+        def work(connection: Connection) -> None:
+            upsert(connection, tables.RENDITION, rows)
+            manifests.mark(connection, studies)
+
+        self._database.transact(work)
 
     def abandon(self, abandoned: AbandonedRange) -> None:
         offsets = abandoned.offsets
@@ -100,6 +114,18 @@ class SqlCatalog(SqlStore):
             for row in rows
         ]
 
+    def manifests_due(self, limit: int) -> list[DueManifest]:
+        return self._database.inspect(lambda connection: manifests.due(connection, limit))
+
+    def mark_all_manifests(self) -> None:
+        self._database.transact(manifests.mark_all)
+
+    def note_manifests(self, written: Sequence[WrittenManifest]) -> None:
+        self._database.transact(lambda connection: manifests.note(connection, written))
+
+    def take_back(self, marks: Sequence[DueManifest]) -> None:
+        self._database.transact(lambda connection: manifests.take_back(connection, marks))
+
     def drift(self) -> list[str]:
         """Where the live schema deviates from what the migrations have made: see `schema_drift`."""
         return self._database.inspect(
@@ -115,6 +141,26 @@ def _parents(objects: Sequence[IndexedObject]) -> list[tuple[Table, list[Row]]]:
         )
         for level, table, columns in _PARENT_LEVELS
     ]
+
+
+def _write_parents(
+    connection: Connection, parents: Sequence[tuple[Table, list[Row]]]
+) -> set[Study]:
+    """Upsert parents; returns the studies of which anything else is told now.
+
+    Skeleton rows tell nothing. Patients are compared, as each object speaks of its patient, who may
+    have many studies.
+    """
+    told = {table.name: [row for row in rows if row["row_version"]] for table, rows in parents}
+    before = manifests.patients(connection, told[tables.PATIENT.name])
+    for table, rows in parents:
+        upsert(connection, table, rows)
+    after = manifests.patients(connection, told[tables.PATIENT.name])
+    changed = [patient for patient, now in after.items() if before.get(patient) != now]
+    of_studies = (*told[tables.STUDY.name], *told[tables.SERIES.name])
+    return manifests.studies_of(connection, changed) | {
+        Study(str(row["tenant_id"]), str(row["study_uid"])) for row in of_studies
+    }
 
 
 def _keys(table: Table, rows: Sequence[Row]) -> set[tuple[object, ...]]:

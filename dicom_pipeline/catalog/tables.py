@@ -111,6 +111,16 @@ ABANDONED_RANGE: Final = Table(
     Column("attempts", BigInteger, nullable=False),
     Column("reason", text_type(), nullable=False),
 )
+STUDY_MANIFEST: Final = Table(
+    "study_manifest",
+    METADATA,
+    Column("tenant_id", text_type(64), primary_key=True),
+    Column("study_uid", text_type(64), primary_key=True),
+    Column("due", text_type(64), nullable=False),
+    Column("modalities", text_type(255), nullable=False),
+    Column("shown", BigInteger, nullable=False),
+    Column("not_shown", BigInteger, nullable=False),
+)
 
 INDEXES: Final[Mapping[Table, Mapping[str, tuple[str, ...]]]] = {
     STORAGE_RECORD: {"by_object": ("sop_uid", "tenant_id", "row_version", "trace_id")},
@@ -133,6 +143,7 @@ INDEXES: Final[Mapping[Table, Mapping[str, tuple[str, ...]]]] = {
         "by_uid": ("sop_uid",),
         "by_action": ("action", "error_code"),
     },
+    STUDY_MANIFEST: {"by_due": ("due",)},
 }
 """The columns of each index, by its name behind the table's."""
 for _indexed, _named in INDEXES.items():
