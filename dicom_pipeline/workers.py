@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -79,19 +79,25 @@ class LimitedPool(Generic[T, R]):
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    def map(self, items: Iterable[T]) -> Iterator[R | TaskFailure]:
+    def map(self, items: Iterable[T]) -> Generator[R | TaskFailure]:
         """The results in the order of the items; only a few items are taken ahead.
+
+        What was taken ahead is given up when the iterator is closed before its end.
 
         Raises:
             TransientError: the workers cannot be started or reached any more.
         """
         waiting: deque[ProcessFuture[R | TaskFailure]] = deque()
-        for item in items:
-            waiting.append(self._schedule(item))
-            if len(waiting) >= self._ahead:
+        try:
+            for item in items:
+                waiting.append(self._schedule(item))
+                if len(waiting) >= self._ahead:
+                    yield _result(waiting.popleft())
+            while waiting:
                 yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()  # type: ignore[no-untyped-call]
 
     def _schedule(self, item: T) -> "ProcessFuture[R | TaskFailure]":
         try:

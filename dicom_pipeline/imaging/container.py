@@ -4,10 +4,10 @@ dicom-parser gives up on files that other readers repair on the way. What it can
 written anew before a viewer gets it.
 """
 
-import mmap
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from dicom_pipeline.imaging.file_ranges import FileRange
 from dicom_pipeline.imaging.vrs import LONG_VRS
 
 _PREAMBLE: Final = 128
@@ -51,7 +51,7 @@ class _Element(NamedTuple):
 
 
 class _Walker:
-    def __init__(self, data: bytes | mmap.mmap, *, implicit_vr: bool, little_endian: bool) -> None:
+    def __init__(self, data: bytes | FileRange, *, implicit_vr: bool, little_endian: bool) -> None:
         self._data = data
         self._end = len(data)
         self._implicit_vr = implicit_vr
@@ -127,7 +127,7 @@ class _Walker:
             position = fragment.value + fragment.length
 
 
-def find_fault(data: bytes | mmap.mmap, *, implicit_vr: bool, little_endian: bool) -> Fault | None:
+def find_fault(data: bytes | FileRange, *, implicit_vr: bool, little_endian: bool) -> Fault | None:
     """The first fault of a Part 10 file whose data set has the given encoding, or None."""
     if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
         return Fault.NO_META

@@ -1,81 +1,105 @@
 """Encoding the frames of a rendition: JPEG-LS lossless, or plain where that cannot carry them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import jpeg_ls
 import numpy as np
 
-from dicom_pipeline.imaging.decoding import decode_frames
 from dicom_pipeline.imaging.image import Image
-from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
 from dicom_pipeline.imaging.samples import Pixels
 from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LS_LOSSLESS
 
 _PYJPEGLS: Final = "pyjpegls"
 _BYTE: Final = 8
-_WORD: Final = 16
+_LARGEST_JPEG_LS_SAMPLE: Final = 2
+"""Bytes."""
+LONGEST_VALUE: Final = (1 << 32) - 2
+"""Bytes of the longest value: the length has 32 bits, is even, and all ones mean undefined."""
 
 
-class EncodedFrames(NamedTuple):
-    """The frames of a rendition, and what their pixels are."""
+class PixelForm(NamedTuple):
+    """What all frames of a rendition have in common."""
 
     syntax_uid: str
-    frames: list[bytes]
-    digests: list[bytes]
     dtype: np.dtype[np.generic]
     samples: int
     bits_stored: int
+    """BitsStored of the rendition: the original's, if the pixels keep to it."""
+    frame_bytes: int
+    """Of an uncompressed frame."""
 
 
-def displayable(source: DicomObject, image: Image) -> Iterator[Pixels]:
-    """The decoded frames in a form that a viewer takes: floats of 64 bits become floats of 32."""
-    for index, frame in enumerate(decode_frames(source, image)):
-        if frame.dtype != np.float64:
-            yield frame
-            continue
-        with np.errstate(over="ignore"):
-            narrow = frame.astype(np.float32)
-        if not np.array_equal(np.isfinite(frame), np.isfinite(narrow)):
-            raise ImagingError(
-                ErrorCode.DECODER_ERROR, f"frame {index}: values too large for 32-bit floats"
-            )
-        yield narrow
+class WiderPixelsError(Exception):
+    """A frame holds numbers of more bits than the form says."""
 
 
-def encode_frames(frames: Iterable[Pixels], syntax_uid: str, image: Image) -> EncodedFrames:
-    """Encode frame after frame, so that only one is in memory uncompressed."""
-    encoded: list[bytes] = []
-    digests: list[bytes] = []
-    bits_stored = 0
-    first: Pixels | None = None
-    for pixels in frames:
-        first = pixels if first is None else first
-        bits = _bits_stored(pixels, image)
-        bits_stored = max(bits_stored, bits)
-        if pixels.dtype.itemsize > _WORD // 8:
-            syntax_uid = EXPLICIT_VR_LITTLE_ENDIAN
-        encode = _jpeg_ls if syntax_uid == JPEG_LS_LOSSLESS else _explicit
-        encoded.append(encode(pixels, bits))
-        digests.append(digest(pixels))
-    assert first is not None
-    samples = first.shape[2] if first.ndim > 2 else 1  # noqa: PLR2004  (rows, columns, samples)
-    return EncodedFrames(syntax_uid, encoded, digests, first.dtype, samples, bits_stored)
+def pixel_form(
+    first: Pixels, image: Image, *, explicit: bool, carried: bool, whole_cells: bool
+) -> PixelForm:
+    """How the frames of a rendition are written.
 
+    Args:
+        first: the first decoded frame.
+        image: the attributes of the original.
+        explicit: prefer native pixel data to JPEG-LS.
+        carried: whether JPEG-LS carries such pixels at all.
+        whole_cells: use all bits of a cell, since some frame does not keep to BitsStored.
 
-def _bits_stored(pixels: Pixels, image: Image) -> int:
-    """BitsStored of the rendition: the original's, if the pixels keep to it.
-
-    Signed pixels take the whole cell, so that decoders without sign extension are right too, and
-    no codec need know samples of less than 8 bits.
+    Raises:
+        ImagingError: native pixel data that would be longer than an element can be.
     """
-    width = pixels.dtype.itemsize * 8
-    if pixels.dtype.kind != "u":
-        return width
-    needed = int(pixels.max()).bit_length()
-    return min(width, max(_BYTE, image.bits_stored, needed))
+    width = first.dtype.itemsize * 8
+    # Signed pixels take the whole cell, so that decoders without sign extension are right too,
+    # and no codec need know samples of less than 8 bits.
+    fits = first.dtype.kind == "u" and not whole_cells
+    total = first.nbytes * image.frames
+    carried = carried and first.dtype.itemsize <= _LARGEST_JPEG_LS_SAMPLE
+    if not carried and total > LONGEST_VALUE:
+        raise ImagingError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"{total} bytes of pixels that only native pixel data can carry, "
+            f"which holds {LONGEST_VALUE} at most",
+        )
+    native = not carried or (explicit and total <= LONGEST_VALUE)
+    return PixelForm(
+        syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN if native else JPEG_LS_LOSSLESS,
+        dtype=first.dtype,
+        samples=first.shape[2] if first.ndim > 2 else 1,  # noqa: PLR2004  (rows, columns, samples)
+        bits_stored=min(width, max(_BYTE, image.bits_stored)) if fits else width,
+        frame_bytes=first.nbytes,
+    )
+
+
+def displayable(frame: Pixels) -> Pixels:
+    """A decoded frame in a form that a viewer takes: floats of 64 bits become floats of 32.
+
+    Raises:
+        ImagingError: the numbers are too large for that.
+    """
+    if frame.dtype != np.float64:
+        return frame
+    with np.errstate(over="ignore"):
+        narrow = frame.astype(np.float32)
+    if not np.array_equal(np.isfinite(frame), np.isfinite(narrow)):
+        raise ImagingError(ErrorCode.DECODER_ERROR, "values too large for 32-bit floats")
+    return narrow
+
+
+def encode(pixels: Pixels, form: PixelForm) -> bytes:
+    """One frame of a rendition.
+
+    Raises:
+        WiderPixelsError: see there.
+        ImagingError: the encoder refuses the frame.
+    """
+    narrow = form.bits_stored < form.dtype.itemsize * 8
+    if narrow and int(pixels.max()).bit_length() > form.bits_stored:
+        raise WiderPixelsError
+    if form.syntax_uid == JPEG_LS_LOSSLESS:
+        return _jpeg_ls(pixels, form.bits_stored)
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _jpeg_ls(pixels: Pixels, bits: int) -> bytes:
@@ -83,7 +107,7 @@ def _jpeg_ls(pixels: Pixels, bits: int) -> bytes:
     try:
         return bytes(
             jpeg_ls.encode_pixel_data(
-                np.ascontiguousarray(pixels).tobytes(),
+                pixels.tobytes(),
                 rows=pixels.shape[0],
                 columns=pixels.shape[1],
                 samples_per_pixel=1 if pixels.ndim == 2 else pixels.shape[2],  # noqa: PLR2004
@@ -95,10 +119,6 @@ def _jpeg_ls(pixels: Pixels, bits: int) -> bytes:
         raise ImagingError(
             ErrorCode.DECODER_ERROR, f"JPEG-LS cannot encode {pixels.shape} pixels", _PYJPEGLS
         ) from error
-
-
-def _explicit(pixels: Pixels, _bits: int) -> bytes:
-    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def digest(pixels: Pixels) -> bytes:

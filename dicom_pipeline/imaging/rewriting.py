@@ -21,10 +21,14 @@ _WIDTHS: Final = {
 }
 """Bytes of one number of each binary VR (PS3.5 7.3)."""
 _PADDED_WITH_NUL: Final = frozenset({"UI", *BYTES_VR})
-_LEFT_OUT: Final = frozenset(
+_SIGNATURES: Final = frozenset(
     {
         0xFFFAFFFA,  # DigitalSignaturesSequence: signed other bytes
         0x4FFE0001,  # MACParametersSequence
+    }
+)
+_LEFT_OUT: Final = _SIGNATURES | frozenset(
+    {
         0xFFFCFFFC,  # DataSetTrailingPadding
         0x7FE00001,  # ExtendedOffsetTable
         0x7FE00002,  # ExtendedOffsetTableLengths
@@ -36,20 +40,27 @@ _LEFT_OUT: Final = frozenset(
 _FIRST_GROUP: Final = 0x0008
 
 
-def without_pixels(source: Dataset) -> Dataset:
+def without_pixels(source: Dataset) -> tuple[Dataset, bool]:
     """All elements but pixels and digital signatures, to be written as Explicit VR Little Endian.
 
     Private elements are kept. Sequences get defined lengths.
+
+    Returns:
+        the copy, and whether there were digital signatures, at whatever depth.
     """
-    return _copy(source, signed=source.get("PixelRepresentation", 0) == 1)
+    left_out: set[int] = set()
+    copy = _copy(source, left_out, signed=source.get("PixelRepresentation", 0) == 1)
+    return copy, not left_out.isdisjoint(_SIGNATURES)
 
 
-def _copy(source: Dataset, *, signed: bool) -> Dataset:
+def _copy(source: Dataset, left_out: set[int], *, signed: bool) -> Dataset:
+    """The elements of a data set or an item; ``left_out`` gets the tags that are not copied."""
     copy = Dataset()
     for tag in source.keys():  # noqa: SIM118  iterating a data set would convert its elements
         if tag in _LEFT_OUT or tag.element == 0 or tag.group < _FIRST_GROUP:
+            left_out.add(tag)
             continue
-        copy[tag] = _copy_element(source, tag, signed=signed)
+        copy[tag] = _copy_element(source, tag, left_out, signed=signed)
     # Says that raw elements are encoded as they will be written, so that they are not decoded.
     copy.set_original_encoding(
         is_implicit_vr=False,
@@ -59,12 +70,16 @@ def _copy(source: Dataset, *, signed: bool) -> Dataset:
     return copy
 
 
-def _copy_element(source: Dataset, tag: BaseTag, *, signed: bool) -> DataElement | RawDataElement:
+def _copy_element(
+    source: Dataset, tag: BaseTag, left_out: set[int], *, signed: bool
+) -> DataElement | RawDataElement:
     element = cast("DataElement | RawDataElement", source.get_item(tag))
     vr = _vr(source, element, signed=signed)
     if vr == VR.SQ:
         items = cast("Sequence", source[tag].value or [])
-        return DataElement(tag, VR.SQ, Sequence(_copy(item, signed=signed) for item in items))
+        return DataElement(
+            tag, VR.SQ, Sequence(_copy(item, left_out, signed=signed) for item in items)
+        )
     if isinstance(element, DataElement):
         return element
     value = element.value or b""

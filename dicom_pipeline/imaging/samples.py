@@ -13,7 +13,7 @@ Pixels = NDArray[Any]
 """(rows, columns) or (rows, columns, 3)."""
 
 
-def native_cells(frame: bytes | memoryview, image: Image, *, big_endian: bool) -> Pixels:
+def native_cells(frame: bytes, image: Image, *, big_endian: bool) -> Pixels:
     """The pixel cells of one native frame as unsigned numbers (or floats), samples last.
 
     Args:
@@ -34,7 +34,7 @@ def native_cells(frame: bytes | memoryview, image: Image, *, big_endian: bool) -
     return cells.reshape(image.rows, image.columns, image.samples)
 
 
-def one_bit_cells(frame: memoryview, image: Image, index: int) -> Pixels:
+def one_bit_cells(frame: bytes, image: Image, index: int) -> Pixels:
     """The pixels, 0 or 1, of frame ``index``, whose first bit may be inside its first byte."""
     first = index * image.frame_bits % 8
     bits = np.unpackbits(np.frombuffer(frame, "u1"), bitorder="little")
@@ -53,6 +53,16 @@ def _full_chroma(cells: Pixels, image: Image) -> Pixels:
     for sample in (1, 2):
         full[..., sample] = np.repeat(pairs[..., sample + 1], 2, axis=1)
     return full
+
+
+def from_cells(cells: Pixels, image: Image) -> Pixels:
+    """Pixel values of cells that are laid out as the object's attributes say."""
+    if image.floating:
+        return cells
+    values = pixel_values(
+        cells, bits=image.bits_stored, high_bit=image.high_bit, signed=image.signed
+    )
+    return to_rgb(values, image.photometric)
 
 
 def pixel_values(cells: Pixels, *, bits: int, high_bit: int, signed: bool) -> Pixels:

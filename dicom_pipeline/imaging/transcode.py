@@ -1,53 +1,68 @@
 """The whole job for one object: decide, decode each frame, write a display copy, prove it right.
 
 To be called in a worker process with limits (`dicom_pipeline.workers`): a codec may hang or crash.
+An object of many frames can be done in parts (`dicom_pipeline.imaging.parts`).
 """
 
-import errno
-import traceback
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-import pydicom
-
-from dicom_pipeline.imaging.decoding import decode_frames, library_version
-from dicom_pipeline.imaging.display_copy import display_copy, write_object
-from dicom_pipeline.imaging.encoding import digest, displayable, encode_frames
-from dicom_pipeline.imaging.image import Image, describe_image
+from dicom_pipeline.imaging.decoding import decode_frames
+from dicom_pipeline.imaging.display_copy import display_copy
+from dicom_pipeline.imaging.encoding import (
+    PixelForm,
+    WiderPixelsError,
+    digest,
+    displayable,
+    encode,
+    pixel_form,
+)
+from dicom_pipeline.imaging.failures import NOT_DECIDED, failure, outcome_of
+from dicom_pipeline.imaging.image import PALETTE, Image, describe_image
 from dicom_pipeline.imaging.objects import DicomObject, open_object
 from dicom_pipeline.imaging.outcomes import (
-    RETRYABLE,
     Action,
-    ConversionError,
     ErrorCode,
     ImagingError,
     Outcome,
 )
 from dicom_pipeline.imaging.rendering import Decision, decide
-from dicom_pipeline.imaging.transfer_syntaxes import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_LS_LOSSLESS,
-    Family,
-    Remedy,
-)
-from dicom_pipeline.storage import atomic_file
-from dicom_pipeline.workers import TaskFailure, describe
-
-__all__ = ["Outcome", "failed_outcome", "render"]
+from dicom_pipeline.imaging.rendition_file import RenditionFile, Surroundings, surround
+from dicom_pipeline.imaging.samples import Pixels
+from dicom_pipeline.imaging.transfer_syntaxes import Remedy
+from dicom_pipeline.imaging.video.extraction import extract_video
+from dicom_pipeline.storage import atomic_file, video_name
 
 _WORD: Final = 16
-_NOT_DECIDED: Final = Decision(Action.FAIL, "not-decided", "the object could not be examined")
-_NOT_DECODABLE: Final = Decision(
-    Action.FAIL, "not-decodable", "the headers are right, but the pixels cannot be decoded in full"
-)
-_LIMITS: Final = frozenset({errno.ENOMEM, errno.EFBIG, errno.ENAMETOOLONG})
-"""Refusals that the size of the object or the length of its name has caused."""
-_FAILURE_CODES: Final = {
-    "timeout": ErrorCode.TIMEOUT,
-    "crashed": ErrorCode.CRASHED,
-    "memory": ErrorCode.LIMIT_EXCEEDED,
-    "exception": ErrorCode.INTERNAL,
-}
+_LARGE_BYTES: Final = 128 << 20
+"""Uncompressed bytes from which on an object of several frames is done in parts."""
+_BYTES_AT_ONCE: Final = 32 << 20
+"""Uncompressed bytes of the frames of one part."""
+
+
+class Rendition(NamedTuple):
+    """What is settled before the frames of a rendition are encoded."""
+
+    form: PixelForm
+    surroundings: Surroundings
+
+
+class LargeObject(NamedTuple):
+    """What was found out about an object whose frames are to be done in parts."""
+
+    decision: Decision
+    frames: int
+    frames_at_once: int
+    """Frames of one part."""
+    rendition: Rendition | None
+    """None: the object is kept, and its frames need only be decoded."""
+
+    def parts(self) -> Iterator[range]:
+        """The numbers of the frames of each part."""
+        for first in range(0, self.frames, self.frames_at_once):
+            yield range(first, min(self.frames, first + self.frames_at_once))
 
 
 def render(source: Path, target: Path) -> Outcome:
@@ -57,70 +72,48 @@ def render(source: Path, target: Path) -> Outcome:
     after it was read back, decoded and found equal to the original, pixel by pixel. Whatever is
     wrong with an object is told in the outcome; nothing is raised for it.
     """
-    decision = _NOT_DECIDED
+    decision = NOT_DECIDED
     try:
         with open_object(source) as opened:
             decision = decide(opened)
             return _carry_out(decision, opened, target)
-    except ImagingError as error:
-        return _failure(decision, error.code, error.reason, error.library)
-    except MemoryError:
-        return _failure(
-            decision, ErrorCode.LIMIT_EXCEEDED, "needs more memory than a worker may use"
-        )
-    except RecursionError:
-        return _failure(decision, ErrorCode.UNREADABLE_OBJECT, "sequences nested too deep")
-    except OSError as error:
-        code = _blame_system(error, source)
-        return _failure(decision, code, f"{type(error).__name__} {error.errno}")
     except Exception as error:  # noqa: BLE001  a defect here costs one object, not the run
-        return _failure(decision, _blame(error), describe(error))
+        return outcome_of(error, decision, source)
 
 
-def _blame_system(error: OSError, source: Path) -> ErrorCode:
-    """Tell what the system refused from what is wrong with the object.
+def begin(source: Path, target: Path, *, whole_cells: bool = False) -> Outcome | LargeObject:
+    """As `render`, but a large object is only examined.
 
-    pydicom raises OSError for broken sequences; only those of the system have a number.
+    Args:
+        source: the object.
+        target: the rendition.
+        whole_cells: see `dicom_pipeline.imaging.encoding.pixel_form`.
     """
-    if error.errno is None:
-        return _blame(error)
-    if error.errno in _LIMITS:
-        return ErrorCode.LIMIT_EXCEEDED
-    if error.errno == errno.ENOENT and error.filename in {source, str(source)}:
-        return ErrorCode.FILE_MISSING
-    return ErrorCode.IO_ERROR
+    decision = NOT_DECIDED
+    try:
+        with open_object(source) as opened:
+            decision = decide(opened)
+            large = _examine(decision, opened, whole_cells=whole_cells)
+            return large or _carry_out(decision, opened, target)
+    except Exception as error:  # noqa: BLE001  as above
+        return outcome_of(error, decision, source)
 
 
-def _blame(error: Exception) -> ErrorCode:
-    """An unforeseen exception from inside pydicom means a data set that it cannot read."""
-    frames = traceback.extract_tb(error.__traceback__)
-    in_pydicom = f"{Path(pydicom.__file__).parent}/"
-    read = any(frame.filename.startswith(in_pydicom) for frame in frames)
-    return ErrorCode.UNREADABLE_OBJECT if read else ErrorCode.INTERNAL
-
-
-def failed_outcome(failure: TaskFailure) -> Outcome:
-    """The outcome of an object that its worker did not survive, or that took too long."""
-    return _failure(_NOT_DECIDED, _FAILURE_CODES[failure.code], failure.message)
-
-
-def _failure(
-    decision: Decision, code: ErrorCode, reason: str, library: str | None = None
-) -> Outcome:
-    if decision.action is Action.KEEP:
-        decision = _NOT_DECODABLE
-    return Outcome(
-        action=Action.FAIL,
-        rule=decision.rule,
-        reason=decision.reason,
-        error=ConversionError(
-            code=code,
-            reason=reason,
-            library=library,
-            library_version=library_version(library) if library else None,
-            retryable=code in RETRYABLE,
-        ),
-    )
+def _examine(decision: Decision, source: DicomObject, *, whole_cells: bool) -> LargeObject | None:
+    """What is to be done in parts, or None if the object is small or needs no decoding."""
+    if decision.action not in {Action.KEEP, Action.TRANSCODE} or source.pixels is None:
+        return None
+    image = describe_image(source)
+    if image.frames == 1 or image.total_bytes < _LARGE_BYTES:
+        return None
+    rendition = None
+    if decision.action is Action.TRANSCODE:
+        (first,) = map(displayable, decode_frames(source, image, range(1)))
+        rendition = _prepare(decision, source, image, first, whole_cells=whole_cells)
+    elif not _needs_decoding(source):
+        return None
+    at_once = max(1, _BYTES_AT_ONCE * 8 // image.frame_bits)
+    return LargeObject(decision, image.frames, at_once, rendition)
 
 
 def _carry_out(decision: Decision, source: DicomObject, target: Path) -> Outcome:
@@ -130,96 +123,115 @@ def _carry_out(decision: Decision, source: DicomObject, target: Path) -> Outcome
         case Action.TRANSCODE:
             return _transcode(decision, source, target)
         case Action.EXTRACT_VIDEO:
-            error = ConversionError(
-                code=ErrorCode.MISSING_EXTRA,
-                reason="video extraction is not part of this version",
-            )
-            return _outcome(decision, error=error)
+            return extract_video(decision, source, target.with_name(video_name(target.name)))
         case Action.NO_PIXELS:
-            return _outcome(decision)
+            return told(decision)
         case Action.FAIL:
             assert decision.error_code is not None
-            return _failure(decision, decision.error_code, decision.reason)
+            return failure(decision, decision.error_code, decision.reason)
 
 
-def _outcome(
-    decision: Decision, *, frames: int | None = None, error: ConversionError | None = None
-) -> Outcome:
+def told(decision: Decision, *, frames: int | None = None) -> Outcome:
+    """The outcome of an object that has no rendition of its own."""
     return Outcome(
         action=decision.action,
         rule=decision.rule,
         reason=decision.reason,
         frames=frames,
-        error=error,
     )
 
 
-def _keep(decision: Decision, source: DicomObject) -> Outcome:
-    """Decode a compressed image in full, since a viewer may show a damaged one without a word."""
-    syntax = source.syntax
-    assert syntax is not None
-    if not syntax.encapsulated:
-        return _outcome(decision)
-    image = describe_image(source)
-    if syntax.family is Family.RLE and image.bits_allocated == 1:
-        unchecked = f"{decision.reason}; not decoded: no decoder takes RLE of 1 bit a pixel"
-        return _outcome(decision._replace(reason=unchecked))
-    return _outcome(decision, frames=sum(1 for _ in decode_frames(source, image)))
-
-
-def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome:
-    image = describe_image(source)
-    encoded = encode_frames(
-        displayable(source, image), _target_syntax(decision, source, image), image
-    )
-    count = len(encoded.frames)
-    copy = display_copy(decision, source, image, encoded)
-    # What the copy holds is not held a second time: an object may be as large as half the memory.
-    encoded.frames.clear()
-    del source.dataset[str(source.pixel_keyword)]
-    with atomic_file(target) as file:
-        write_object(file, copy, encoded.syntax_uid)
-        file.flush()
-        size = file.tell()
-        del copy
-        _verify(Path(file.name), encoded.digests)
+def transcoded(decision: Decision, form: PixelForm, frames: int, file_size: int) -> Outcome:
+    """The outcome of an object that has a rendition now."""
     return Outcome(
         action=decision.action,
         rule=decision.rule,
         reason=decision.reason,
-        target_ts=encoded.syntax_uid,
-        file_size=size,
-        frames=count,
+        target_ts=form.syntax_uid,
+        file_size=file_size,
+        frames=frames,
     )
 
 
-def _target_syntax(decision: Decision, source: DicomObject, image: Image) -> str:
-    """JPEG-LS lossless, except where it cannot carry the pixels or nothing was compressed."""
+def _needs_decoding(source: DicomObject) -> bool:
+    """Whether pixel data is compressed: a viewer may show a damaged image without a word."""
+    return source.syntax is not None and source.syntax.encapsulated
+
+
+def _keep(decision: Decision, source: DicomObject) -> Outcome:
+    if not _needs_decoding(source):
+        return told(decision)
+    image = describe_image(source)
+    return told(decision, frames=sum(1 for _ in decode_frames(source, image)))
+
+
+def _transcode(decision: Decision, source: DicomObject, target: Path) -> Outcome:
+    try:
+        return _write(decision, source, target, whole_cells=False)
+    except WiderPixelsError:
+        return _write(decision, source, target, whole_cells=True)
+
+
+def _write(decision: Decision, source: DicomObject, target: Path, *, whole_cells: bool) -> Outcome:
+    image = describe_image(source)
+    frames = map(displayable, decode_frames(source, image))
+    first = next(frames)
+    form, surroundings = _prepare(decision, source, image, first, whole_cells=whole_cells)
+    digests = []
+    with atomic_file(target) as partial, Path(partial.name).open("r+b") as file:
+        rendition = RenditionFile(file, surroundings)
+        for pixels in chain((first,), frames):
+            rendition.append(encode(pixels, form))
+            digests.append(digest(pixels))
+        size = rendition.finish()
+        _verify(Path(file.name), digests)
+    return transcoded(decision, form, len(digests), size)
+
+
+def _prepare(
+    decision: Decision, source: DicomObject, image: Image, first: Pixels, *, whole_cells: bool
+) -> Rendition:
     syntax = source.syntax
     assert syntax is not None
-    explicit = (
-        image.floating
-        or image.bits_allocated > _WORD
-        or image.photometric == "PALETTE COLOR"
-        or syntax.remedy is Remedy.EXPLICIT
-        or (decision.rule == "container" and not syntax.encapsulated)
+    form = pixel_form(
+        first,
+        image,
+        explicit=syntax.remedy is Remedy.EXPLICIT
+        or (decision.rule == "container" and not syntax.encapsulated),
+        carried=not (
+            image.floating or image.bits_allocated > _WORD or image.photometric == PALETTE
+        ),
+        whole_cells=whole_cells,
     )
-    return EXPLICIT_VR_LITTLE_ENDIAN if explicit else JPEG_LS_LOSSLESS
+    return Rendition(
+        form, surround(display_copy(decision, source, image, form), form, image.frames)
+    )
 
 
 def _verify(path: Path, digests: list[bytes]) -> None:
     """Read a rendition back: it must be shown right, and hold the very pixels that were decoded."""
     with open_object(path) as written:
-        decision = decide(written)
-        if decision.action is not Action.KEEP:
+        check_shown_right(written)
+        image = describe_image(written)
+        if image.frames != len(digests):
+            raise ImagingError(ErrorCode.MISMATCH, "the rendition has another number of frames")
+        check_frames(written, image, range(image.frames), digests)
+
+
+def check_shown_right(written: DicomObject) -> None:
+    """Raises ImagingError unless a rendition needs none itself."""
+    decision = decide(written)
+    if decision.action is not Action.KEEP:
+        raise ImagingError(
+            ErrorCode.MISMATCH, f"the rendition itself is not shown right: {decision.rule}"
+        )
+
+
+def check_frames(written: DicomObject, image: Image, wanted: range, digests: list[bytes]) -> None:
+    """Raises ImagingError unless the frames of a rendition have the pixels of the original."""
+    decoded = decode_frames(written, image, wanted)
+    for index, pixels, expected in zip(wanted, decoded, digests, strict=True):
+        if digest(pixels) != expected:
             raise ImagingError(
-                ErrorCode.MISMATCH, f"the rendition itself is not shown right: {decision.rule}"
+                ErrorCode.MISMATCH, f"frame {index} of the rendition has other pixels"
             )
-        count = 0
-        for count, pixels in enumerate(decode_frames(written, describe_image(written)), start=1):
-            if count > len(digests) or digest(pixels) != digests[count - 1]:
-                raise ImagingError(
-                    ErrorCode.MISMATCH, f"frame {count - 1} of the rendition has other pixels"
-                )
-    if count != len(digests):
-        raise ImagingError(ErrorCode.MISMATCH, "the rendition has another number of frames")

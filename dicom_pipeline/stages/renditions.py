@@ -3,37 +3,27 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from dicom_pipeline.catalog import Catalog
 from dicom_pipeline.event_log import EventLog, Message
-from dicom_pipeline.imaging.outcomes import ErrorCode
-from dicom_pipeline.imaging.transcode import Outcome, failed_outcome, render
+from dicom_pipeline.imaging.failures import failed_outcome
+from dicom_pipeline.imaging.outcomes import ErrorCode, Outcome
+from dicom_pipeline.imaging.transcode import LargeObject
 from dicom_pipeline.messages import LOG_QUEUE, Event, encode
 from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages.attempts import attempt_all
 from dicom_pipeline.stages.conversion_records import RECOVERED, conversion_records
+from dicom_pipeline.stages.conversions import Conversion, Result, Task, convert
 from dicom_pipeline.stages.decided import Decided, rendition_row
 from dicom_pipeline.stages.files import Dead, find_files, gone
+from dicom_pipeline.stages.large_objects import convert_in_parts
 from dicom_pipeline.storage import locate
 from dicom_pipeline.warehouse import CONVERSION_RECORD, Warehouse
-from dicom_pipeline.workers import LimitedPool
+from dicom_pipeline.workers import LimitedPool, TaskFailure
 
 _NO_WORD_ON_THE_OBJECT: Final = frozenset({ErrorCode.FILE_MISSING, ErrorCode.IO_ERROR})
-
-
-class Conversion(NamedTuple):
-    """What a worker process is asked to do."""
-
-    source: Path
-    target: Path
-
-
-def convert(conversion: Conversion) -> Outcome:
-    """Decide on, verify and if need be convert one object. Runs in a worker process."""
-    return render(conversion.source, conversion.target)
 
 
 class Renderer:
@@ -45,7 +35,7 @@ class Renderer:
         log: EventLog,
         catalog: Catalog,
         warehouse: Warehouse,
-        pool: LimitedPool[Conversion, Outcome],
+        pool: LimitedPool[Task, Result],
     ) -> None:
         self._settings = settings
         self._log = log
@@ -75,12 +65,25 @@ class Renderer:
     def _decide(self, present: Sequence[Received], dead: list[Dead]) -> Iterator[Decided]:
         """What becomes of each object; what turns out to be gone is added to ``dead``."""
         conversions = [self._conversion(one.event) for one in present]
+        large = []
         for number, result in attempt_all(self._pool, conversions):
-            outcome = result if isinstance(result, Outcome) else failed_outcome(result)
-            if outcome.error and outcome.error.code in _NO_WORD_ON_THE_OBJECT:
-                dead.append(gone(self._settings.storage, present[number], outcome.error.reason))
+            if isinstance(result, LargeObject):
+                large.append((number, result))
             else:
-                yield Decided(present[number].event, outcome)
+                outcome = failed_outcome(result) if isinstance(result, TaskFailure) else result
+                assert isinstance(outcome, Outcome)
+                yield from self._decided(present[number], outcome, dead)
+        # Each takes all processes: together they would only hold more memory.
+        for number, found in large:
+            one = present[number]
+            outcome = convert_in_parts(self._pool, conversions[number], found, one.event.sop_uid)
+            yield from self._decided(one, outcome, dead)
+
+    def _decided(self, one: Received, outcome: Outcome, dead: list[Dead]) -> Iterator[Decided]:
+        if outcome.error and outcome.error.code in _NO_WORD_ON_THE_OBJECT:
+            dead.append(gone(self._settings.storage, one, outcome.error.reason))
+        else:
+            yield Decided(one.event, outcome)
 
     def _conversion(self, event: Event) -> Conversion:
         return Conversion(

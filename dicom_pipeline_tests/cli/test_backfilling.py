@@ -11,7 +11,7 @@ from dicom_pipeline.cli.backfilling import run_backfill
 from dicom_pipeline.cli.inspection import inspect
 from dicom_pipeline.imaging.outcomes import Action, ConversionError, ErrorCode, Outcome
 from dicom_pipeline.stages import STAGES
-from dicom_pipeline.stages.renditions import convert
+from dicom_pipeline.stages.conversions import convert
 from dicom_pipeline_tests.backfill.failures import published
 from dicom_pipeline_tests.datasets import an_image
 from dicom_pipeline_tests.flow import open_flow

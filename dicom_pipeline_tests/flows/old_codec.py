@@ -5,14 +5,14 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from dicom_pipeline.imaging.outcomes import Action, ConversionError, ErrorCode, Outcome
 from dicom_pipeline.imaging.quiet import quiet_pydicom
-from dicom_pipeline.stages.renditions import convert
+from dicom_pipeline.stages.conversions import convert
 
 MARK = "old-codec"
 """While a file of this name is in the root of the renditions, the codec is the old one."""
 
 
 def convert_with_old_codec(conversion):
-    """Takes the place of `stages.renditions.convert` in the worker processes."""
+    """Takes the place of `stages.conversions.convert` in the worker processes."""
     old = any((folder / MARK).exists() for folder in conversion.target.parents)
     with quiet_pydicom():
         syntax = dcmread(conversion.source, specific_tags=[]).file_meta.TransferSyntaxUID

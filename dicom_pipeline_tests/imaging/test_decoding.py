@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_pipeline.imaging import decoding
+from dicom_pipeline.imaging import codecs
 from dicom_pipeline.imaging.decoding import decode_frames, largest_frame_bytes
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
@@ -176,8 +176,8 @@ def test_a_panic_of_a_decoder_is_told_as_the_frame_s_error(tmp_path, monkeypatch
     def panic(_):
         raise PanicError
 
-    codec = decoding._CODECS[Family.RLE]
-    monkeypatch.setitem(decoding._CODECS, Family.RLE, codec._replace(decode=panic))
+    codec = codecs.CODECS[Family.RLE]
+    monkeypatch.setitem(codecs.CODECS, Family.RLE, codec._replace(decode=panic))
 
     with pytest.raises(ImagingError, match="refused it"):
         decode(encapsulated(tmp_path / "object.dcm", GREY, f"{P}.5", [rle(GREY)]))
@@ -219,6 +219,6 @@ def test_the_largest_frame_follows_the_limit_of_the_process(monkeypatch):
 
 
 def test_every_decoder_named_in_an_outcome_has_a_version():
-    for library in (decoding.GDCM, decoding.IMAGECODECS, decoding.OPENJPEG, decoding.RLE,
-                    decoding.NUMPY, decoding.ZLIB):  # fmt: skip
-        assert decoding.library_version(library)[0].isdigit()
+    for library in (codecs.GDCM, codecs.IMAGECODECS, codecs.OPENJPEG, codecs.RLE,
+                    codecs.NUMPY, codecs.ZLIB):  # fmt: skip
+        assert codecs.library_version(library)[0].isdigit()

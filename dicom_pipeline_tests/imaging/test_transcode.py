@@ -13,11 +13,11 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from dicom_pipeline.imaging.decoding import decode_frames
-from dicom_pipeline.imaging.display_copy import IMPLEMENTATION_CLASS_UID
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode
 from dicom_pipeline.imaging.rendering import decide
+from dicom_pipeline.imaging.rendition_file import IMPLEMENTATION_CLASS_UID
 from dicom_pipeline.imaging.transcode import render
 from dicom_pipeline.imaging.transfer_syntaxes import JPEG_LS_LOSSLESS
 from dicom_pipeline_tests.imaging.images import (
@@ -150,7 +150,7 @@ def test_the_pixels_are_held_about_twice_at_most(tmp_path, target):
 
 
 def test_a_rendition_beyond_4_gb_has_an_extended_offset_table(tmp_path, target, monkeypatch):
-    monkeypatch.setattr("dicom_pipeline.imaging.display_copy._LARGEST_BASIC_OFFSET", 100)
+    monkeypatch.setattr("dicom_pipeline.imaging.rendition_file._LARGEST_BASIC_OFFSET", 100)
     frames = np.stack([SIGNED8, SIGNED8[::-1]])
 
     made = rendition(native(tmp_path / "object.dcm", frames, NumberOfFrames=2), target)
@@ -312,7 +312,8 @@ def test_the_copy_keeps_the_instance_says_what_it_is_and_drops_signatures(tmp_pa
 
     assert made.SOPInstanceUID == "1.2.3.4.5"
     assert made.DerivationDescription == (
-        "averaged; Display copy of the same SOP Instance (eight-bit-signed)"
+        "averaged; Display copy of the same SOP Instance (eight-bit-signed); "
+        "digital signatures left out"
     )
     assert "DigitalSignaturesSequence" not in made
     assert made.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
