@@ -12,6 +12,7 @@ from dicom_pipeline.cli.commands import (
     reindex,
     routine_load,
     send,
+    serve,
     sql,
     status,
     up,
@@ -39,6 +40,7 @@ COMMANDS = (
     doctor,
     copy,
     sql,
+    serve,
 )
 for module in COMMANDS:
     app.command()(module.command)
