@@ -1,7 +1,5 @@
 """What a reindexing is asked to do, and what became of the files."""
 
-from collections import Counter
-
 import msgspec
 
 from receiver.stored import Earlier, LeftOut, Stored
@@ -36,7 +34,7 @@ class Counts(msgspec.Struct):
     damaged: int = 0
     """Among the files with an event."""
     adopted: int = 0
-    left_out: Counter[str] = msgspec.field(default_factory=Counter)
+    left_out: dict[str, int] = {}
     """Files without an event, by code."""
 
     @property
@@ -53,7 +51,7 @@ class Counts(msgspec.Struct):
             self.damaged += bool(result.damage)
             self.adopted += result.adopted
         elif isinstance(result, LeftOut):
-            self.left_out[result.code] += 1
+            self.left_out[result.code] = self.left_out.get(result.code, 0) + 1
         else:
             self.earlier += 1
 

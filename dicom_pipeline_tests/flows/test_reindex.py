@@ -5,7 +5,6 @@ import time
 import pytest
 
 from dicom_pipeline.cli.progress import unfinished_receipts
-from dicom_pipeline.messages import ALL_QUEUES
 from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.datasets import an_image
 from dicom_pipeline_tests.flow import open_flow
@@ -78,7 +77,6 @@ def test_the_tables_are_row_by_row_what_the_original_flow_has_made(home):
         renditions = rendition_files(flow)
     assert len(before["storage_record"]) == len(HOSTILE) + len(list(images())) - 1
     assert before["dicom_conversion_record"]
-    assert any("'n" in row or "findings" in row for row in before["instance"])
     forget_tables(home)
     for path in renditions:
         path.unlink()
@@ -98,7 +96,6 @@ def test_the_tables_are_row_by_row_what_the_original_flow_has_made(home):
         reindex(flow.settings, flow.log)  # onto tables that have everything
         flow.run_all()
         assert flow.dump() == after
-        assert all(flow.log.watermarks(queue) for queue in ALL_QUEUES)
 
 
 def rendition_files(flow):
