@@ -89,6 +89,11 @@ def versioned(path: str, version: int) -> str:
     return f"{path.removesuffix('.dcm')}~{version}.dcm"
 
 
+def video_name(path: str) -> str:
+    """The name of an object's video, beside where its display copy would be."""
+    return f"{path.removesuffix('.dcm')}.mp4"
+
+
 def newest(path: Path) -> Path:
     """The file last stored under a UID whose plain name exists: that or its greatest version."""
     versions = [

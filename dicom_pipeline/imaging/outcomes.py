@@ -53,6 +53,9 @@ class ImagingError(PermanentError):
         code: the stable code.
         reason: for people; no values of the data set beyond numbers and UIDs.
         library: the decoder that refused, if one did.
+
+    Attributes:
+        library_version: of a library that is no package of Python's.
     """
 
     def __init__(self, code: ErrorCode, reason: str, library: str | None = None) -> None:
@@ -60,6 +63,7 @@ class ImagingError(PermanentError):
         self.code = code
         self.reason = reason
         self.library = library
+        self.library_version: str | None = None
 
 
 class ConversionError(msgspec.Struct, frozen=True, kw_only=True):

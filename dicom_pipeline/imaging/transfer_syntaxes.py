@@ -74,6 +74,8 @@ JPEG_BASELINE: Final = f"{_1_2}.4.50"
 JPEG_EXTENDED: Final = f"{_1_2}.4.51"
 JPEG_LOSSLESS: Final = f"{_1_2}.4.57"
 JPEG_LS_LOSSLESS: Final = f"{_1_2}.4.80"
+H264_LEVEL_4_1: Final = f"{_1_2}.4.102"
+H264_LEVEL_4_2: Final = f"{_1_2}.4.104"
 JPEG_XL_RECOMPRESSION: Final = f"{_1_2}.4.111"
 RLE_LOSSLESS: Final = f"{_1_2}.5"
 GE_PRIVATE: Final = "1.2.840.113619.5.2"
@@ -130,7 +132,7 @@ _ROWS: Final = (
     (f"{_1_2}.4.101", "MPEG2 Main Profile / High Level", Family.VIDEO, _N, _VIDEO, True),
     (f"{_1_2}.4.101.1", "Fragmentable MPEG2 Main Profile / High Level",
      Family.VIDEO, _N, _VIDEO, True),
-    (f"{_1_2}.4.102", "MPEG-4 AVC/H.264 High Profile / Level 4.1",
+    (H264_LEVEL_4_1, "MPEG-4 AVC/H.264 High Profile / Level 4.1",
      Family.VIDEO, _N, _VIDEO, True),
     (f"{_1_2}.4.102.1", "Fragmentable MPEG-4 AVC/H.264 High Profile / Level 4.1",
      Family.VIDEO, _N, _VIDEO, True),
@@ -138,7 +140,7 @@ _ROWS: Final = (
      Family.VIDEO, _N, _VIDEO, True),
     (f"{_1_2}.4.103.1", "Fragmentable MPEG-4 AVC/H.264 BD-compatible High Profile / Level 4.1",
      Family.VIDEO, _N, _VIDEO, True),
-    (f"{_1_2}.4.104", "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 2D Video",
+    (H264_LEVEL_4_2, "MPEG-4 AVC/H.264 High Profile / Level 4.2 For 2D Video",
      Family.VIDEO, _N, _VIDEO, True),
     (f"{_1_2}.4.104.1", "Fragmentable MPEG-4 AVC/H.264 High Profile / Level 4.2 For 2D Video",
      Family.VIDEO, _N, _VIDEO, True),

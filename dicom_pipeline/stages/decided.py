@@ -6,10 +6,12 @@ import msgspec
 
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, Outcome
 from dicom_pipeline.messages import Event, TransferStatus, phase_of, row_version
+from dicom_pipeline.storage import video_name
 from dicom_pipeline.table_columns import Row
 
 CIRCUMSTANCES: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.CRASHED, ErrorCode.LIMIT_EXCEEDED})
 """Failures that the limits of a worker or a busy machine may be to blame for."""
+_SHOWABLE: Final = frozenset({Action.KEEP, Action.TRANSCODE, Action.EXTRACT_VIDEO})
 
 
 class Decided(NamedTuple):
@@ -52,7 +54,8 @@ def rendition_row(decided: Decided) -> Row:
     """The row of ``rendition``: what a viewer should open for the object."""
     event, outcome = decided
     converted = outcome.error is None and outcome.target_ts is not None
-    showable = outcome.error is None and outcome.action in {Action.KEEP, Action.TRANSCODE}
+    showable = outcome.error is None and outcome.action in _SHOWABLE
+    video = outcome.action is Action.EXTRACT_VIDEO
     return {
         "tenant_id": event.tenant_id,
         "sop_uid": event.sop_uid,
@@ -65,7 +68,9 @@ def rendition_row(decided: Decided) -> Row:
         "rule": outcome.rule,
         "reason": outcome.reason,
         "source_path": event.file_path,
-        "file_path": event.file_path if converted else None,
+        "file_path": (video_name(event.file_path) if video else event.file_path)
+        if converted
+        else None,
         "transfer_syntax_uid": (outcome.target_ts or event.transfer_syntax_uid)
         if showable
         else None,
