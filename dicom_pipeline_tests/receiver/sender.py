@@ -1,6 +1,7 @@
 """A Storage SCU on a raw socket: quick, and free to stop anywhere in a message."""
 
 import socket
+import ssl
 import struct
 from contextlib import suppress
 
@@ -63,12 +64,28 @@ def store_request(uid: str, data_set: bytes, max_pdu: int = MAX_PDU) -> bytes:
 
 
 class Sender:
-    """One association, established."""
+    """One association, established.
 
-    def __init__(self, port: int, calling: str = "SCU", called: str = "DICOM_PIPELINE") -> None:
+    Args:
+        port: the receiver's, on 127.0.0.1.
+        source: the address that it is sent from; empty: the system's choice.
+        tls: for a port that speaks TLS.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        calling: str = "SCU",
+        called: str = "DICOM_PIPELINE",
+        *,
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Raises OSError when there is no receiver, or none that accepts."""
-        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.socket = socket.create_connection(("127.0.0.1", port), 20, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         try:
             self.socket.sendall(association_request(called, calling))
             self.read(A_ASSOCIATE_AC)
