@@ -4,7 +4,7 @@ import resource
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from dicom_pipeline.imaging.codecs import CELL_CODECS, CODECS, Codec, Encoded, decode_frame
+from dicom_pipeline.imaging.codecs import CELL_CODECS, CODECS, LENIENT_CODECS, Codec, Encoded, decode_frame
 from dicom_pipeline.imaging.frames import encoded_frames, native_frames
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.objects import DicomObject
@@ -28,7 +28,7 @@ _BYTE: Final = 8
 
 
 def decode_frames(
-    source: DicomObject, image: Image, frames: range | None = None
+    source: DicomObject, image: Image, frames: range | None = None, *, compared: bool = False
 ) -> Iterator[Pixels]:
     """Every frame as pixel values: (rows, columns), or (rows, columns, 3) in RGB.
 
@@ -39,6 +39,8 @@ def decode_frames(
         source: the object, open.
         image: its attributes.
         frames: the numbers, from 0, of the frames that are wanted; None for all.
+        compared: the pixels will be compared with what they must be, so that quick decoders will
+            do that may take a damaged frame for a sound one.
 
     Raises:
         ImagingError: a frame is truncated, damaged, too large, or not what the object says.
@@ -47,7 +49,7 @@ def decode_frames(
     syntax = _readable(source, image)
     wanted = range(image.frames) if frames is None else frames
     decoded = (
-        _coded(CODECS, source, image, syntax, wanted)
+        _coded(LENIENT_CODECS if compared else CODECS, source, image, syntax, wanted)
         if syntax.encapsulated
         else _native(source, image, wanted)
     )

@@ -43,7 +43,7 @@ _IDENTIFYING: Final = (
 _READ_AT_ONCE: Final = 1 << 16
 """Longest value in bytes that is read where the data set is parsed."""
 _UNDEFINED: Final = 0xFFFFFFFF
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 18
 
 
 class PixelElement(NamedTuple):

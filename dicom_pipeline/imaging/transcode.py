@@ -229,7 +229,7 @@ def check_shown_right(written: DicomObject) -> None:
 
 def check_frames(written: DicomObject, image: Image, wanted: range, digests: list[bytes]) -> None:
     """Raises ImagingError unless the frames of a rendition have the pixels of the original."""
-    decoded = decode_frames(written, image, wanted)
+    decoded = decode_frames(written, image, wanted, compared=True)
     for index, pixels, expected in zip(wanted, decoded, digests, strict=True):
         if digest(pixels) != expected:
             raise ImagingError(

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from rle.utils import encode_pixel_data
 
 P = "1.2.840.10008.1.2"
@@ -177,6 +177,17 @@ def jxl(pixels: np.ndarray) -> bytes:
 def deflated(pixels: np.ndarray) -> bytes:
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return compressor.compress(pixels.tobytes()) + compressor.flush()
+
+
+def deflated_object(path: Path, pixels: np.ndarray, **attributes: Any) -> Path:
+    """An object whose data set is deflated as a whole (PS3.5 A.5)."""
+    one = pixels[0] if "NumberOfFrames" in attributes else pixels
+    ds = header(one, **attributes)
+    ds.add_new("PixelData", "OW", pixels.tobytes() + b"\0" * (pixels.nbytes % 2))
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(path, enforce_file_format=True)
+    return path
 
 
 def rle(pixels: np.ndarray) -> bytes:

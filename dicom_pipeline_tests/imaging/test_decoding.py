@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_pipeline.imaging import codecs
+from dicom_pipeline.imaging import codecs, objects
 from dicom_pipeline.imaging.decoding import decode_frames, largest_frame_bytes
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
@@ -16,6 +16,7 @@ from dicom_pipeline_tests.imaging.images import (
     IMPLICIT,
     P,
     deflated,
+    deflated_object,
     encapsulated,
     header,
     htj2k,
@@ -222,3 +223,39 @@ def test_every_decoder_named_in_an_outcome_has_a_version():
     for library in (codecs.GDCM, codecs.IMAGECODECS, codecs.OPENJPEG, codecs.RLE,
                     codecs.NUMPY, codecs.ZLIB):  # fmt: skip
         assert codecs.library_version(library)[0].isdigit()
+
+
+# Deflated data sets
+
+
+def test_a_deflated_data_set_is_inflated(tmp_path):
+    assert np.array_equal(decode(deflated_object(tmp_path / "object.dcm", GREY16))[0], GREY16)
+
+
+def test_a_data_set_that_inflates_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "INFLATED_LIMIT", 1 << 20)
+    path = deflated_object(tmp_path / "object.dcm", np.zeros((2048, 2048), "u1"))
+    assert path.stat().st_size < 10_000
+
+    with pytest.raises(ImagingError) as refusal:
+        decode(path)
+
+    assert refusal.value.code is ErrorCode.LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda whole: whole[:-500], ErrorCode.TRUNCATED),
+        (lambda whole: whole[:-500] + bytes(range(250)) * 2, ErrorCode.UNREADABLE_OBJECT),
+    ],
+    ids=["cut", "damaged"],
+)
+def test_a_damaged_deflated_data_set_is_refused(tmp_path, change, code):
+    path = deflated_object(tmp_path / "object.dcm", GREY16)
+    path.write_bytes(change(path.read_bytes()))
+
+    with pytest.raises(ImagingError) as refusal:
+        decode(path)
+
+    assert refusal.value.code is code
