@@ -38,8 +38,8 @@ export function showDetails(place: HTMLElement, item: Item): void {
         : fact("target", ...syntax(rendition.transfer_syntax))),
       ...fact("why", meaning ?? rendition.reason),
       ...fact("rule", rendition.rule && element("code", {}, rendition.rule)),
-      ...(meaning === undefined || meaning === rendition.reason ? [] : fact("reason", rendition.reason)),
-      ...fact("verified", rendition.frames),
+      ...(meaning === undefined || rendition.action === "keep" ? [] : fact("reason", rendition.reason)),
+      ...fact("verified", path && rendition.frames),
     ),
     element(
       "dl",

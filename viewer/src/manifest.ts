@@ -15,7 +15,10 @@ export interface StudySummary {
   readonly NumberOfStudyRelatedSeries?: number;
   readonly NumberOfStudyRelatedInstances?: number;
   readonly shown?: number;
+  /** Objects without an image, those that wait, and those that failed. */
   readonly not_shown?: number;
+  /** Objects that should have an image, and have none that is right. */
+  readonly failed?: number;
 }
 
 export interface StudyList {
@@ -78,11 +81,33 @@ export async function fetchStudies(tenant: string): Promise<StudyList> {
 /** One study with its series and objects. */
 export async function fetchStudy(tenant: string, uid: string): Promise<Study> {
   const manifest = (await fetchJson(`/manifests/${tenant}/${encodeURIComponent(uid)}.json`)) as {
-    studies?: Study[];
+    studies?: WrittenStudy[];
   };
   const study = manifest.studies?.find((each) => each.StudyInstanceUID === uid);
   if (!study || !Array.isArray(study.series)) throw new Error("the manifest has no such study");
-  return study;
+  return { ...study, series: wholeSeries(study) };
+}
+
+/**
+ * A study as it is written, so that OHIF can read it too: OHIF takes only what can be opened in
+ * `series`, with an entry of its own, without `rendition`, for each further frame.
+ */
+interface WrittenStudy extends Study {
+  /** The objects that cannot be opened, in the same form. */
+  readonly not_shown?: readonly Series[];
+}
+
+/** The series with all their objects, one entry each, in the order of the series' numbers. */
+export function wholeSeries(study: WrittenStudy): Series[] {
+  const whole = new Map<string, Series>();
+  for (const series of [...study.series, ...(study.not_shown ?? [])]) {
+    const uid = series.SeriesInstanceUID;
+    const objects = series.instances.filter(({ rendition }) => rendition !== undefined);
+    const instances = [...(whole.get(uid)?.instances ?? []), ...objects];
+    whole.set(uid, { ...series, ...whole.get(uid), instances });
+  }
+  const number = ({ SeriesNumber }: Series): number => Number(SeriesNumber ?? Infinity);
+  return [...whole.values()].sort((one, other) => number(one) - number(other) || 0);
 }
 
 /** A file could not be had; `status` is HTTP's, 0 when the server could not be reached. */

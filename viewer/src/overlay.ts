@@ -1,7 +1,7 @@
 // What is written over the image, in the corners and at the edges.
 import { element, fill } from "./dom";
 import { formatDate, formatNumber, formatTime } from "./format";
-import { type Item, numberOf, textOf } from "./items";
+import { type Item, numberOf } from "./items";
 import { text } from "./language";
 import type { Series, Study } from "./manifest";
 import { edgesOf } from "./orientation";
@@ -41,7 +41,7 @@ export class Overlay {
       slice === undefined ? "" : text("overlay", "slice", { location: formatNumber(slice) }),
       item.frames > 1 ? text("overlay", "frame", { number: item.frame, total: item.frames }) : "",
       text("overlay", "object", {
-        number: textOf(metadata["InstanceNumber"]) || item.position + 1,
+        number: item.position + 1,
         total: series?.instances.length ?? "",
       }),
     ]);

@@ -55,7 +55,7 @@ class StudiesView implements View {
           ...heads.map((head) => element("th", { scope: "col" }, text("page", head))),
           element("th", { scope: "col", class: "number" }, text("page", "series")),
           element("th", { scope: "col", class: "number" }, text("page", "objects")),
-          element("th", { scope: "col", class: "state" }, text("page", "not-shown")),
+          element("th", { scope: "col", class: "state" }, text("page", "shown")),
         ),
       ),
       this.body,
@@ -125,7 +125,7 @@ function words(study: StudySummary): string {
 function rowOf(tenant: string, study: StudySummary): HTMLTableRowElement {
   const { main, other } = personName(study.PatientName ?? "");
   const address = formatRoute({ tenant, study: study.StudyInstanceUID });
-  const missing = study.not_shown ?? 0;
+  const missing = study.failed ?? study.not_shown ?? 0;
   const row = element(
     "tr",
     {},
