@@ -28,7 +28,7 @@ DEMO_PACKAGES := storescu=dcmtk
 TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc mariadbd=mariadb-server \
 	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven \
 	nginx=nginx,libnginx-mod-stream chromium=chromium ffmpeg=ffmpeg shellcheck=shellcheck \
-	node=nodejs npm=npm
+	node=nodejs npm=npm openssl=openssl curl=curl update-ca-certificates=ca-certificates
 
 demo-packages:
 	@scripts/system-packages $(DEMO_PACKAGES)
@@ -75,10 +75,12 @@ soak: setup test-packages ## good and bad senders against the receiver for half 
 fuzz: setup ## hostile senders by the thousand, without a network and over the wire
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
-lint: setup ## ruff (lint and format) and mypy, as CI runs them
+lint: setup ## ruff, mypy, shellcheck and hadolint, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@scripts/system-packages shellcheck=shellcheck
+	scripts/lint-deployment
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
