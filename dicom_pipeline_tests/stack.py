@@ -31,7 +31,7 @@ class RunningStack:
     def __init__(self, home: Path, *options: str, wait: bool = True, **settings: object) -> None:
         self.settings = Settings(dicom_pipeline_home=home, **settings)
         environment = {name.upper(): str(value) for name, value in settings.items()}
-        ports = {"RECEIVER_PORT": "0", "UI_PORT": "0"}
+        ports = {"RECEIVER_PORT": "0", "UI_PORT": "0", "VIEWER_PORT": "0"}
         self._group = StackProcess(self.settings, {**ports, **environment}, *options)
         self._wait = wait
 
@@ -62,7 +62,7 @@ class RunningStack:
         return self.info.receiver_port
 
     def pids(self) -> dict[str, int]:
-        """The process id of each part: receiver, code-server, daemon, webserver."""
+        """The process id of each part."""
         return self.info.parts
 
     def processes(self) -> list[psutil.Process]:

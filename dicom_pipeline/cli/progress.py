@@ -30,6 +30,17 @@ def messages_left(settings: Settings) -> dict[str, int]:
     return left
 
 
+def manifests_due(settings: Settings) -> int:
+    """Studies whose manifests are to be written.
+
+    Raises:
+        TransientError: the catalog is away.
+    """
+    with open_catalog(settings) as catalog:
+        (row,) = catalog.query("SELECT COUNT(*) AS n FROM study_manifest WHERE due > ''")
+    return int(str(row["n"]))
+
+
 def _stage_left(stage: Stage, log: EventLog, catalog: Catalog) -> int:
     committed = log.committed(stage.consumer_group, stage.queue)
     waiting = sum(

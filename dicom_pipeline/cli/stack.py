@@ -16,6 +16,7 @@ RECEIVER: Final = "receiver"
 CODE_SERVER: Final = "code-server"
 WEBSERVER: Final = "webserver"
 DAEMON: Final = "daemon"
+FILE_SERVER: Final = "file-server"
 
 CODE_SERVER_THREADS: Final = 32
 """Each launch of a run holds one until the run's process works; sensors and the UI need others."""
@@ -37,7 +38,7 @@ def fixed_ports(settings: Settings, *, receiver: bool) -> Settings:
         ConfigurationError: a port is taken.
     """
     chosen = {}
-    ours = {"ui_port": settings.ui_host}
+    ours = {"ui_port": settings.ui_host, "viewer_port": settings.viewer_host}
     if receiver:
         ours["receiver_port"] = settings.receiver_host
     for name, host in ours.items():
@@ -97,7 +98,7 @@ def parts(
     Args:
         settings: with fixed ports.
         code_server_port: where the code server listens.
-        prepared: whether queues and tables are there: all but the receiver wait for them.
+        prepared: whether queues and tables are there: Dagster's parts wait for them.
         receiver: whether it is one of the programs.
     """
     python = sys.executable
@@ -106,6 +107,7 @@ def parts(
         "DAGSTER_HOME": str(settings.dagster_home),
         "RECEIVER_PORT": str(settings.receiver_port),
         "UI_PORT": str(settings.ui_port),
+        "VIEWER_PORT": str(settings.viewer_port),
         "PYTHONUNBUFFERED": "1",
         # A busy machine may be slow to launch a run, and to look at a queue.
         "DAGSTER_GRPC_TIMEOUT_SECONDS": str(CODE_SERVER_SECONDS),
@@ -127,6 +129,12 @@ def parts(
     )
     return [
         *([receiving] if receiver else []),
+        Part(
+            FILE_SERVER,
+            (python, "-c", "from dicom_pipeline.cli import main; main()", "serve"),
+            environment,
+            ready=lambda: answers(settings.viewer_host, settings.viewer_port),
+        ),
         # It also creates the instance's tables: two processes on a fresh SQLite home would race.
         Part(
             CODE_SERVER,

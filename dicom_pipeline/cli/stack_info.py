@@ -25,6 +25,8 @@ class StackInfo(msgspec.Struct, kw_only=True):
     """The process that was started as `up`, the supervisor's parent."""
     home: str
     ui: str
+    viewer: str
+    """Base of the viewer's URLs."""
     receiver_host: str
     receiver_port: int
     """0: no receiver belongs to the group."""
@@ -79,6 +81,7 @@ def addresses(info: StackInfo, seconds: float) -> str:
         f"[bold green]ready[/] after {seconds:.1f} s\n"
         f"  DICOM   {dicom if info.receiver_port else 'no receiver here'}\n"
         f"  UI      {info.ui}\n"
+        f"  viewer  {info.viewer}/viewer/\n"
         f"  home    {info.home}   (logs in logs/)\n"
         "  Ctrl-C stops everything"
     )

@@ -26,6 +26,10 @@ _COUNTS: Final = {
     "storage": "SELECT 'files' AS what, COUNT(*) AS n FROM storage_record",
     "index": "SELECT 'objects' AS what, COUNT(*) AS n FROM instance",
     "renditions": "SELECT action AS what, COUNT(*) AS n FROM rendition GROUP BY action",
+    "manifests": (
+        "SELECT CASE WHEN due > '' THEN 'due' ELSE 'written' END AS what, COUNT(*) AS n "
+        "FROM study_manifest GROUP BY CASE WHEN due > '' THEN 'due' ELSE 'written' END"
+    ),
 }
 """Catalog queries: what each stage has done."""
 

@@ -22,6 +22,8 @@ from dicom_pipeline.cli.stack import (
 )
 from dicom_pipeline.cli.stack_info import StackInfo, addresses, exclusive, info_file
 from dicom_pipeline.errors import PipelineError
+from dicom_pipeline.file_server.exposure import exposed
+from dicom_pipeline.manifests.addresses import viewer_base
 from dicom_pipeline.process_tree import run_kept
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import atomic_file
@@ -47,6 +49,8 @@ def supervise(settings: Settings, *, receiver: bool = True) -> int:
     stopping = _stop_signals()
     settings = fixed_ports(settings, receiver=receiver)
     code_server_port = free_port("127.0.0.1")
+    if warning := exposed(settings):
+        console.print(f"[bold red]{warning}[/]")
     if receiver:
         receiver_file(settings).unlink(missing_ok=True)
     prepare_dagster_home(settings, code_server_port)
@@ -106,6 +110,7 @@ def _describe(group: Supervisor, settings: Settings, *, prepared: bool) -> Stack
         keeper=os.getppid(),
         home=str(settings.home),
         ui=f"http://{reachable(settings.ui_host)}:{settings.ui_port}",
+        viewer=viewer_base(settings),
         receiver_host=reachable(settings.receiver_host),
         receiver_port=settings.receiver_port if group.has(RECEIVER) else 0,
         receiver_ae_title=settings.receiver_ae_title,

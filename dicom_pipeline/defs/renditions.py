@@ -37,7 +37,7 @@ def _cut(log: EventLog, settings: Settings) -> Callable[[OffsetRange], int]:
     return lambda offsets: end_within_bytes(log, offsets, settings.stream_range_bytes_max)
 
 
-renditions = stage_assets(RENDITIONS, TABLES, {"python", "file", "table"}, _open)
+renditions = stage_assets(RENDITIONS, TABLES, {"python", "file", "table"}, _open, linked=True)
 renditions_job = dg.define_asset_job(
     RENDITIONS.job_name, selection=[renditions], executor_def=dg.in_process_executor
 )

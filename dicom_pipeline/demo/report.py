@@ -195,14 +195,16 @@ def _missing(missing: Sequence[Missing]) -> Table:
     return table
 
 
-def where_to_look(info: StackInfo) -> str:
+def where_to_look(info: StackInfo, tenant: str) -> str:
     """What a person may open next."""
     home = info.home
     return (
         f"\n[bold]Where to look[/]\n"
+        f"  {info.viewer}/viewer/?tenant={tenant}   the studies, and their images\n"
         f"  {info.ui}/assets          lineage of queues and tables\n"
         f"  {info.ui}/runs            one run per range of messages\n"
         f"  {home}/storage            the originals, {home}/renditions the display copies\n"
+        f"  {home}/manifests          what a viewer opens, a JSON file per study\n"
         f"  {home}/catalog.db         storage_record, study, series, instance, rendition\n"
         f"  {home}/warehouse.db       dicom_object_meta, tag tables, dicom_conversion_record\n"
         f"  DICOM_PIPELINE_HOME={home} dicom-pipeline status      lag and failures\n"

@@ -13,7 +13,7 @@ from rich.status import Status as Spinner
 
 from dicom_pipeline.cli.exits import INCOMPLETE, OK
 from dicom_pipeline.cli.network import answers
-from dicom_pipeline.cli.progress import messages_left
+from dicom_pipeline.cli.progress import manifests_due, messages_left
 from dicom_pipeline.cli.screen import screen
 from dicom_pipeline.cli.sending import Answer, Destination, Outgoing, read_outgoing, send_files
 from dicom_pipeline.cli.stack import receiver_file
@@ -28,6 +28,7 @@ from dicom_pipeline.demo.watch import Watch
 from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
 
+MANIFESTS: Final = "manifests"
 EXIT_VARIABLE: Final = "DEMO_EXIT"
 """Set to 1: stop everything at the end, even at a terminal."""
 CALLING: Final = "DEMO"
@@ -48,7 +49,9 @@ def run_demo(
     stays = sys.stdout.isatty() and os.environ.get(EXIT_VARIABLE) != "1"
     result, info = _demonstrate(settings, group, console, slices, time_limit)
     console.print(report.shown(result))
-    console.print(report.where_to_look(info), highlight=False, soft_wrap=True)
+    console.print(
+        report.where_to_look(info, demo_tenant(settings)), highlight=False, soft_wrap=True
+    )
     console.print(_verdict(result))
     if json_file:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
@@ -134,7 +137,7 @@ def _catch_up(
     deadline = time.monotonic() + time_limit
     while True:
         group.check()
-        left = messages_left(settings)
+        left = {**messages_left(settings), MANIFESTS: manifests_due(settings)}
         watch.look()
         if not any(left.values()) or time.monotonic() > deadline:
             return left
@@ -143,7 +146,7 @@ def _catch_up(
 
 
 def _waiting(left: dict[str, int]) -> str:
-    return "messages left: " + ", ".join(f"{stage} {count}" for stage, count in left.items())
+    return "left to do: " + ", ".join(f"{stage} {count}" for stage, count in left.items())
 
 
 def _report(

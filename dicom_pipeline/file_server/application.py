@@ -24,13 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dicom_pipeline.file_server.guard import Guard
 from dicom_pipeline.file_server.opening import Opened, open_below, split
-from dicom_pipeline.file_server.trees import Tree, trees
+from dicom_pipeline.file_server.trees import INDEX, Tree, trees
 from dicom_pipeline.manifests.addresses import VIEWER
 from dicom_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-INDEX: Final = "index.html"
 
 _NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>dicom-pipeline</title>

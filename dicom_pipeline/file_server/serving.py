@@ -1,6 +1,5 @@
 """Running the file server until it is asked to stop."""
 
-import ipaddress
 import logging
 import socket
 from contextlib import suppress
@@ -10,6 +9,7 @@ import uvicorn
 
 from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.file_server.application import application
+from dicom_pipeline.file_server.exposure import exposed
 from dicom_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,20 +48,6 @@ def serve(settings: Settings) -> None:
     )
     with listening, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def exposed(settings: Settings) -> str:
-    """What is wrong with listening for other machines; empty on loopback."""
-    host = settings.viewer_host
-    if host == "localhost":
-        return ""
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return ""
-    return (
-        f"VIEWER_HOST={host}: the file server knows no passwords, so everybody who reaches it can "
-        "see every patient's images: keep it on 127.0.0.1 and let Nginx serve other machines"
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

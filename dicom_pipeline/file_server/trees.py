@@ -9,6 +9,9 @@ from dicom_pipeline.manifests.addresses import MANIFESTS, OBJECTS, RENDITIONS, V
 from dicom_pipeline.peers import RESERVED_TENANTS
 from dicom_pipeline.settings import Settings
 
+INDEX: Final = "index.html"
+"""The page itself."""
+
 _ASK: Final = "private, no-cache"
 """Kept, but never used without asking whether it is still the same."""
 _KEEP: Final = "private, max-age=31536000, immutable"

@@ -133,14 +133,22 @@ def batch_label(offsets: OffsetRange, batch: Sequence[Received]) -> str:
 
 
 def range_results(
-    offsets: OffsetRange, report: RangeReport, behind: int, keys: Sequence[dg.AssetKey]
+    offsets: OffsetRange,
+    report: RangeReport,
+    behind: int,
+    keys: Sequence[dg.AssetKey],
+    links: Mapping[str, dg.MetadataValue],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """What Dagster shows of the range: the same metadata for each table that it fed.
 
-    ``behind``: messages of the partition that stand behind the range. The checks belong to the
-    first of ``keys``.
+    Args:
+        offsets: the range.
+        report: what became of it.
+        behind: messages of the partition that stand behind the range.
+        keys: the tables; the checks belong to the first one.
+        links: where a person may see what was made.
     """
-    metadata = range_metadata(offsets, report, behind)
+    metadata = {**range_metadata(offsets, report, behind), **links}
     main, *others = keys
     yield dg.MaterializeResult(
         asset_key=main, metadata=metadata, check_results=_check_results(offsets, report)

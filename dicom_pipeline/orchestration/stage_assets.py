@@ -1,6 +1,6 @@
 """The assets of a stage: the tables that it writes, made from one range of its queue at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import dagster as dg
 from dicom_pipeline.cache import Cache
 from dicom_pipeline.cache.catalog import CachedCatalog
 from dicom_pipeline.cache.warehouse import CachedWarehouse
-from dicom_pipeline.catalog import Catalog
+from dicom_pipeline.catalog import Catalog, Study
 from dicom_pipeline.event_log import EventLog
 from dicom_pipeline.orchestration.keys import queue_key
 from dicom_pipeline.orchestration.range_runs import (
@@ -21,6 +21,8 @@ from dicom_pipeline.orchestration.range_runs import (
     work_on_range,
 )
 from dicom_pipeline.orchestration.resources import Pipeline
+from dicom_pipeline.orchestration.viewer_links import LINKS, viewer_links
+from dicom_pipeline.ranges import Received, StageResult
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import Stage
 from dicom_pipeline.warehouse import Warehouse
@@ -40,9 +42,22 @@ OpenHandle = Callable[[Systems], AbstractContextManager[Handle]]
 
 
 def stage_assets(
-    stage: Stage, tables: Mapping[dg.AssetKey, str], kinds: set[str], open_handle: OpenHandle
+    stage: Stage,
+    tables: Mapping[dg.AssetKey, str],
+    kinds: set[str],
+    open_handle: OpenHandle,
+    *,
+    linked: bool = False,
 ) -> dg.AssetsDefinition:
-    """The assets of ``stage``: each table with its description, the one with the checks first."""
+    """The assets of ``stage``.
+
+    Args:
+        stage: the consumer of a queue.
+        tables: each with its description, the one with the checks first.
+        kinds: what the UI shows of them.
+        open_handle: makes what works on batches.
+        linked: whether what is made can be seen in the viewer.
+    """
     keys = list(tables)
 
     @dg.multi_asset(
@@ -70,12 +85,31 @@ def stage_assets(
             _open(pipeline, cache) as systems,
             open_handle(systems) as handle,
         ):
-            report = work_on_range(context, offsets, systems.log, systems.catalog, handle)
+            seen = Seen(handle)
+            report = work_on_range(context, offsets, systems.log, systems.catalog, seen.handle)
             behind = systems.log.watermarks(offsets.topic)[offsets.partition].high - offsets.end
         report.counts.update(cache.figures())
-        yield from range_results(offsets, report, behind, keys)
+        links = viewer_links(systems.settings, seen.studies) if linked else {}
+        yield from range_results(offsets, report, behind, keys, links)
 
     return assets
+
+
+class Seen:
+    """A handle that remembers the first studies that pass it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self.studies: dict[Study, None] = {}
+        """In the order in which they came."""
+
+    def handle(self, batch: Sequence[Received], label: str) -> StageResult:
+        """Work on a batch."""
+        for one in batch:
+            if len(self.studies) > LINKS:
+                break
+            self.studies[Study(one.event.tenant_id, one.event.study_uid)] = None
+        return self._handle(batch, label)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from dicom_pipeline_tests.stack import RunningStack
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
 
-PARTS = {"receiver", "code-server", "daemon", "webserver"}
+PARTS = {"receiver", "file-server", "code-server", "daemon", "webserver"}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def test_every_part_runs_and_answers(stack):
     assert set(info.parts) == PARTS
     assert answers("127.0.0.1", info.receiver_port)
     assert ui_answers("127.0.0.1", int(info.ui.rsplit(":", 1)[1]))
+    assert answers("127.0.0.1", int(info.viewer.rsplit(":", 1)[1]))
 
 
 def test_nobody_else_may_read_what_the_group_writes(stack):
@@ -117,7 +118,7 @@ def test_the_receiver_does_not_wait_for_a_system_that_is_away(tmp_path):
         info = stack.wait_until(lambda info: "receiver" in info.parts, 60)
         stack.wait_until(lambda info: answers("127.0.0.1", info.receiver_port), 60)
         assert not info.prepared
-        assert set(stack.pids()) == {"receiver"}
+        assert set(stack.pids()) == {"receiver", "file-server"}
         catalog.execute("ROLLBACK")
         stack.wait_until_ready()
 
@@ -131,6 +132,7 @@ def test_a_part_that_cannot_run_ends_the_group_with_its_reason(tmp_path):
             "DICOM_PIPELINE_HOME": str(tmp_path),
             "RECEIVER_PORT": "0",
             "UI_PORT": "0",
+            "VIEWER_PORT": "0",
         },
         capture_output=True,
         text=True,

@@ -18,6 +18,7 @@ ASSETS = [
     "queues/storage_queue",
     "queues/transcode_queue",
     "receiver/received_objects",
+    "viewer/manifests",
     "warehouse/dicom_conversion_record",
     "warehouse/dicom_conversion_retry",
     "warehouse/dicom_image",
@@ -48,7 +49,7 @@ def test_the_lineage_of_every_table_starts_at_the_receiver(location):
 def test_each_stage_has_a_job_and_a_sensor_that_runs_by_itself(location):
     repository = location.get_repository_def()
     jobs = {"storage_job", "index_job", "renditions_job", "object_meta_job"}
-    jobs |= {"retention_job", "backfill_job"}
+    jobs |= {"retention_job", "backfill_job", "manifests_job"}
     assert jobs <= {job.name for job in repository.get_all_jobs()}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     assert sensors == dict.fromkeys(
@@ -57,6 +58,7 @@ def test_each_stage_has_a_job_and_a_sensor_that_runs_by_itself(location):
             "index_sensor",
             "renditions_sensor",
             "object_meta_sensor",
+            "manifests_sensor",
             "routine_load_sensor",
             "failed_runs",
         ],

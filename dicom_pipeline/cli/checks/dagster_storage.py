@@ -15,6 +15,7 @@ from dicom_pipeline.cli.checks.check import Check, failure, ok, warning
 from dicom_pipeline.cli.checks.clocks import clock_check
 from dicom_pipeline.cli.checks.embedded import check_file, opened
 from dicom_pipeline.cli.checks.reach import Address, reachable
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,24 @@ def check_dagster_storage(settings: Settings) -> Iterator[Check]:
         yield from _embedded(settings.dagster_home)
     else:
         yield from _server(*storage, settings.dagster_home)
+
+
+def server_of(settings: Settings) -> tuple[str, "URL"] | None:
+    """The kind and the URL of the server of Dagster's storage; None: files, or nothing yet.
+
+    Raises:
+        ConfigurationError: the file cannot be understood.
+    """
+    file = settings.dagster_yaml or settings.dagster_home / "dagster.yaml"
+    if not file.exists():
+        return None
+    try:
+        return _storage(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{file} cannot be understood ({type(error).__name__}: {error}): correct it, and set "
+            "the variables it names"
+        ) from error
 
 
 def _storage(instance: Mapping[str, Any]) -> tuple[str, "URL"] | None:

@@ -20,6 +20,7 @@ from dicom_pipeline.settings import Settings
 HOME: Final = "home folder"
 STORAGE: Final = "storage root"
 RENDITIONS: Final = "renditions"
+MANIFESTS: Final = "manifests"
 
 _FEW_INODES: Final = 10_000
 
@@ -46,6 +47,15 @@ def check_renditions(settings: Settings) -> Iterator[Check]:
     """Where renditions go."""
     yield _rights(RENDITIONS, settings.renditions, "RENDITION_ROOT")
     yield _space(RENDITIONS, settings.renditions, 0)
+
+
+def check_manifests(settings: Settings) -> Iterator[Check]:
+    """Where study manifests go: their writers keep out of each other's way by a lock."""
+    yield _rights(MANIFESTS, settings.manifests, "MANIFEST_ROOT")
+    yield _space(MANIFESTS, settings.manifests, 0)
+    if not has_locks(existing(settings.manifests)):
+        remedy = "allow locks (NFS: lockd), or see that one run writes manifests at a time"
+        yield warning(MANIFESTS, "file system", "files cannot be locked", remedy)
 
 
 def _storage_file_system(root: Path) -> Check:

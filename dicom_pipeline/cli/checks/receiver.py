@@ -35,14 +35,14 @@ def check_receiver(settings: Settings) -> Iterator[Check]:
 
 def check_ui(settings: Settings) -> Iterator[Check]:
     """The UI's port."""
-    yield _port(UI, "UI_PORT", settings.ui_host, settings.ui_port)
+    yield port_check(UI, "UI_PORT", settings.ui_host, settings.ui_port)
 
 
 def _listening(status: ReceiverStatus, settings: Settings) -> Check:
     if status.running:
         found = f"listens as {status.ae_title} at {status.host}:{status.port}"
         return ok(SYSTEM, "reachable", found)
-    return _port(SYSTEM, "RECEIVER_PORT", settings.receiver_host, settings.receiver_port)
+    return port_check(SYSTEM, "RECEIVER_PORT", settings.receiver_host, settings.receiver_port)
 
 
 def _ready(host: str, port: int) -> Check:
@@ -65,7 +65,8 @@ def _ready(host: str, port: int) -> Check:
     return failure(SYSTEM, "ready", found or "it takes no objects", remedy)
 
 
-def _port(system: str, variable: str, host: str, port: int) -> Check:
+def port_check(system: str, variable: str, host: str, port: int) -> Check:
+    """Whether a server of ours could listen there."""
     where = f"{host}:{port}" if port else "any free port"
     if not port or port_is_free(host, port):
         return ok(system, "port", f"{where} is free" if port else where)

@@ -28,7 +28,7 @@ def demo(
         from dicom_pipeline.cli.stack_process import StackProcess  # noqa: PLC0415 - quick --help
 
         settings = load_settings()
-        group = StackProcess(settings, {"RECEIVER_PORT": "0", "UI_PORT": "0"})
+        group = StackProcess(settings, {"RECEIVER_PORT": "0", "UI_PORT": "0", "VIEWER_PORT": "0"})
         group.start()
         try:
             # While the group starts: these imports take seconds.
