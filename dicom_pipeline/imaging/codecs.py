@@ -1,13 +1,14 @@
 """The decoder of each family of transfer syntaxes: one codestream in, the pixels of one frame out.
 
-A decoder that fills up a truncated stream with grey would call a damaged image good. So JPEG,
-JPEG lossless and JPEG-LS are checked by GDCM, which refuses truncated streams; JPEG 2000 and HTJ2K
-are decoded by OpenJPEG in its strict mode; JPEG XL by libjxl. What GDCM has no decoder for (12-bit
-and arithmetic JPEG) must at least have its end marker. No decoder here notices a DCT scan that was
-cut short and closed with an end marker again: libjpeg fills it up, and its warning is lost on the
-way.
+A decoder that fills up a truncated stream with grey would call a damaged image good. So JPEG-LS is
+checked by GDCM, which refuses truncated streams; JPEG 2000 and HTJ2K are decoded by OpenJPEG in its
+strict mode; JPEG XL by libjxl. libjpeg-turbo only warns, and the warning is lost on the way: a JPEG
+must have its end marker, and of one that is coded by Huffman it is found out whether the scan in
+front of that marker is whole. Of arithmetic JPEG no decoder here notices a scan that was cut short
+and closed with an end marker again.
 """
 
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,10 +20,17 @@ import numpy as np
 import openjpeg
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGBaseline8Bit, JPEGLossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEGLossless, JPEGLSLossless, RLELossless
 from rle.rle import decode_segment
 
-from dicom_pipeline.imaging.codestream import JpegHeader, jpeg2000_header, jpeg_ends, jpeg_header
+from dicom_pipeline.imaging.codestream import (
+    JPEG_END,
+    JpegHeader,
+    jpeg2000_ends,
+    jpeg2000_header,
+    jpeg_ends,
+    jpeg_header,
+)
 from dicom_pipeline.imaging.frames import native_frames
 from dicom_pipeline.imaging.image import COLOUR_SAMPLES, Image
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
@@ -45,8 +53,12 @@ ZLIB: Final = "zlib"
 
 _BYTE: Final = 8
 _WORD: Final = 16
-_RLE_HEADER: Final = 64
-_HUFFMAN_DCT: Final = frozenset({0xC0, 0xC1, 0xC2})
+_RLE_HEADER: Final = struct.Struct("<16L")
+"""The number of segments and where each begins (PS3.5 G.5)."""
+_HUFFMAN: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3})
+_MORE_BITS: Final = bytes(number * 37 % 251 for number in range(1, 251))
+_ENDS_EARLY: Final = ("NEED_MORE_INPUT", "end of the data", "not long enough")
+"""Words of libjxl and of the RLE decoder for a stream that is cut."""
 _HIERARCHICAL: Final = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
 _LOSSLESS_ARITHMETIC: Final = 0xCB
 
@@ -87,8 +99,8 @@ def decode_frame(codec: Codec, encoded: Encoded) -> Pixels:
         raise
     except BaseException as error:
         # Codecs raise their own classes, and the panic of the RLE decoder is not even an Exception.
-        cut = not jpeg_ends(encoded.frame) and codec.library == OPENJPEG
-        cut = cut or "NEED_MORE_INPUT" in str(error)
+        cut = codec.library == OPENJPEG and not jpeg2000_ends(encoded.frame)
+        cut = cut or any(words in str(error) for words in _ENDS_EARLY)
         raise ImagingError(
             ErrorCode.TRUNCATED if cut else ErrorCode.DECODER_ERROR,
             f"frame {encoded.number}: {codec.library} refused it ({type(error).__name__})",
@@ -110,8 +122,12 @@ def _values(cells_of: Callable[[Encoded], Pixels], encoded: Encoded) -> Pixels:
 
 
 def _from_codestream(samples: Pixels, precision: int, image: Image) -> Pixels:
-    """Pixel values of samples whose width the codestream knows, and whose sign the object."""
-    return pixel_values(samples, bits=precision, high_bit=precision - 1, signed=image.signed)
+    """Pixel values of samples whose width the codestream knows, and whose sign the object.
+
+    Some encoders write samples as wide as the cells. Their sign is still the bit at HighBit.
+    """
+    bits = min(precision, image.bits_stored) if image.signed else precision
+    return pixel_values(samples, bits=bits, high_bit=bits - 1, signed=image.signed)
 
 
 def _encapsulated_native(encoded: Encoded) -> Pixels:
@@ -142,10 +158,15 @@ def _deflated_frame(encoded: Encoded) -> Pixels:
 
 def _rle(encoded: Encoded) -> Pixels:
     image = encoded.image
+    segments, *offsets = _RLE_HEADER.unpack_from(encoded.frame.ljust(_RLE_HEADER.size, b"\0"))
+    if offsets[0] == _RLE_HEADER.size and max(offsets[:segments]) >= len(encoded.frame):
+        raise ImagingError(
+            ErrorCode.TRUNCATED, f"frame {encoded.number}: a segment lies behind its end", RLE
+        )
     if image.bits_allocated > 1:
         return _by_pydicom(encoded, str(RLELossless), "pylibjpeg", image.bits_allocated)
     # Packed bits are one segment of bytes.
-    packed = decode_segment(encoded.frame[_RLE_HEADER:])
+    packed = decode_segment(encoded.frame[_RLE_HEADER.size :])
     if len(packed) * 8 < image.frame_bits:
         raise ImagingError(
             ErrorCode.TRUNCATED, f"frame {encoded.number}: {len(packed)} bytes of bits", RLE
@@ -173,22 +194,37 @@ def _jpeg_family(encoded: Encoded) -> Pixels:
 
 
 def _jpeg_dct(encoded: Encoded, header: JpegHeader) -> Pixels:
-    colour = header.colour(encoded.image.photometric)
-    if header.sof in _HUFFMAN_DCT and header.precision == _BYTE:
-        # Only for a second opinion on the scan: libjpeg below settles the colour space.
-        label = "RGB" if colour == "RGB" else "YBR_FULL"
-        _by_pydicom(encoded, str(JPEGBaseline8Bit), "gdcm", _BYTE, label)
-    if header.components == COLOUR_SAMPLES:
-        samples = imagecodecs.jpeg8_decode(encoded.frame, colorspace=colour, outcolorspace="RGB")
-    else:
-        samples = imagecodecs.jpeg8_decode(encoded.frame)
+    samples = _libjpeg(encoded, header, header.colour(encoded.image.photometric))
     return _from_codestream(samples, header.precision, encoded.image)
 
 
 def _jpeg_lossless(encoded: Encoded, header: JpegHeader) -> Pixels:
-    cells = _by_pydicom(encoded, str(JPEGLossless), "gdcm", header.precision)
+    try:
+        cells = _libjpeg(encoded, header, "RGB")  # as it is: lossless JPEG has no colour transform
+    except imagecodecs.Jpeg8Error:
+        if header.precision < _BYTE:  # GDCM ends the process
+            raise
+        cells = _by_pydicom(encoded, str(JPEGLossless), "gdcm", header.precision)
     values = _from_codestream(cells, header.precision, encoded.image)
     return to_rgb(values, encoded.image.photometric)
+
+
+def _libjpeg(encoded: Encoded, header: JpegHeader, colour: str) -> Pixels:
+    """What libjpeg-turbo decodes, with three components as RGB, if the scan is whole."""
+    frame = encoded.frame
+    decode: Callable[..., Pixels] = imagecodecs.jpeg8_decode
+    if header.components == COLOUR_SAMPLES:
+        decode = partial(decode, colorspace=colour, outcolorspace="RGB")
+    samples = decode(frame)
+    if header.sof in _HUFFMAN:
+        # libjpeg fills up a scan that was cut short and closed again, and only warns. But bits in
+        # front of the end marker are used if some are missing, and only then.
+        end = frame.rindex(JPEG_END)
+        if not np.array_equal(samples, decode(frame[:end] + _MORE_BITS + frame[end:])):
+            raise ImagingError(
+                ErrorCode.TRUNCATED, f"frame {encoded.number}: the scan is cut short", IMAGECODECS
+            )
+    return samples
 
 
 def _jpeg_ls(encoded: Encoded, header: JpegHeader) -> Pixels:
@@ -263,8 +299,8 @@ CODECS: Final[Mapping[Family, Codec]] = {
         family: codec._replace(decode=partial(_values, codec.decode))
         for family, codec in CELL_CODECS.items()
     },
-    Family.JPEG: Codec(GDCM, _jpeg_family),
-    Family.JPEG_LOSSLESS: Codec(GDCM, _jpeg_family),
+    Family.JPEG: Codec(IMAGECODECS, _jpeg_family),
+    Family.JPEG_LOSSLESS: Codec(IMAGECODECS, _jpeg_family),
     Family.JPEG_LS: Codec(GDCM, _jpeg_family),
     Family.JPEG_2000: Codec(OPENJPEG, _jpeg_2000),
     Family.HTJ2K: Codec(OPENJPEG, _jpeg_2000),
@@ -275,4 +311,4 @@ LENIENT_CODECS: Final[Mapping[Family, Codec]] = {
     **CODECS,
     Family.JPEG_LS: Codec(IMAGECODECS, _jpeg_ls_quickly),
 }
-"""For pixels that are compared afterwards: quicker, but may take a damaged frame for a sound one."""
+"""For pixels that are compared afterwards: quicker, but damage may pass."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 _SOI: Final = b"\xff\xd8"
-_EOI: Final = b"\xff\xd9"
+JPEG_END: Final = b"\xff\xd9"
 _APP0: Final = 0xE0
 _APP14: Final = 0xEE
 _SOS: Final = 0xDA
@@ -153,7 +153,7 @@ def _jpeg_segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
 
 def jpeg_ends(frame: bytes) -> bool:
     """Whether a JPEG or JPEG-LS frame has its EOI marker, before padding at most."""
-    return frame.rstrip(b"\0\xff")[-2:] == _EOI
+    return frame.rstrip(b"\0\xff")[-2:] == JPEG_END
 
 
 def jpeg2000_header(frame: bytes) -> Jpeg2000Header | None:
@@ -198,3 +198,19 @@ def _find_cod(frame: bytes, position: int) -> bytes | None:
             return segment if len(segment) >= 10 else None  # noqa: PLR2004  T.800 A.6.1
         position += 4 + len(segment)
     return None
+
+
+def jpeg2000_ends(frame: bytes) -> bool:
+    """Whether all tile-parts of a JPEG 2000 frame are whole and followed by the EOC marker."""
+    position = frame.find(_J2K_START) + 2
+    while frame[position : position + 1] == b"\xff" and frame[position + 1] != _J2K_SOT:
+        segment = _j2k_segment(frame, position)
+        if segment is None:
+            return False
+        position += 4 + len(segment)
+    while frame[position : position + 2] == bytes((0xFF, _J2K_SOT)):
+        length = int.from_bytes(frame[position + 6 : position + 10], "big")  # Psot, T.800 A.4.2
+        if not length:  # up to the EOC marker
+            return jpeg_ends(frame)
+        position += length
+    return frame[position : position + 2] == JPEG_END

@@ -4,7 +4,14 @@ import resource
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from dicom_pipeline.imaging.codecs import CELL_CODECS, CODECS, LENIENT_CODECS, Codec, Encoded, decode_frame
+from dicom_pipeline.imaging.codecs import (
+    CELL_CODECS,
+    CODECS,
+    LENIENT_CODECS,
+    Codec,
+    Encoded,
+    decode_frame,
+)
 from dicom_pipeline.imaging.frames import encoded_frames, native_frames
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.objects import DicomObject
