@@ -16,7 +16,7 @@ from dicom_pipeline_tests.catalog.adapters import (
 ADAPTERS = ["sqlite", pytest.param("mariadb", marks=pytest.mark.service)]
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(scope="module", params=ADAPTERS)
 def emptied(request) -> Iterator[Fresh]:
     """Makes empty catalogs, of every adapter in turn; for tests that need many."""
     if request.param == "sqlite":
