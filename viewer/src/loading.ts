@@ -1,6 +1,6 @@
 // Loads an image through Cornerstone3D, and makes sure that it ends: with an image, or with the
 // reason why there is none.
-import { Enums, type Types, cache, eventTarget, getWebWorkerManager, imageLoader } from "@cornerstonejs/core";
+import { Enums, type Types, cache, getWebWorkerManager, imageLoader } from "@cornerstonejs/core";
 import { Enums as MetadataEnums, utilities as metadata } from "@cornerstonejs/metadata";
 
 export type LoadKind = "not-found" | "forbidden" | "server" | "network" | "decode" | "time" | "address";
@@ -18,17 +18,23 @@ export class LoadError extends Error {
 
 export interface Progress {
   readonly loaded: number;
-  readonly total?: number;
+  /** Undefined where the server does not say. */
+  readonly total?: number | undefined;
 }
 
-/** What the loader fires on Cornerstone3D's event target as bytes arrive; it has no name for it. */
-const ARRIVED = "cornerstoneimageloadprogress";
-
-/** Loading has failed when for so long nothing has arrived and no decoder has answered. */
+/** Loading has failed when for so long nothing has arrived, or a decoder has not answered. */
 export const QUIET_SECONDS = 20;
 
+const OPTIONS = { useRGBA: false, requestType: Enums.RequestType.Interaction, priority: 0 };
+
+/** Files whose data sets Cornerstone3D has, or will have, by address. */
+const files = new Map<string, Promise<void>>();
+/** Images that are being decoded. */
+const decodings = new Map<string, Promise<Types.IImage>>();
+let downloads = new AbortController();
+
 /**
- * The image, decoded in full.
+ * The image, decoded in full, which is in Cornerstone3D's cache then.
  *
  * @throws LoadError
  */
@@ -36,80 +42,131 @@ export async function loadImage(
   imageId: string,
   progress: (progress: Progress) => void = () => {},
 ): Promise<Types.IImage> {
-  const watch = new Watch(imageId, progress);
-  try {
-    const options = { useRGBA: false, requestType: Enums.RequestType.Interaction, priority: 0 };
-    return await Promise.race([imageLoader.loadAndCacheImage(imageId, options), watch.silence]);
-  } catch (problem) {
-    forget(imageId);
-    throw problem instanceof LoadError ? problem : explained(problem);
-  } finally {
-    watch.end();
-  }
+  const ready = cache.getImage(imageId);
+  if (ready) return ready;
+  await haveFile(imageId.replace(/\?frame=\d+$/, ""), progress);
+  const decoding = decodings.get(imageId) ?? decode(imageId);
+  decodings.set(imageId, decoding);
+  return decoding.finally(() => decodings.delete(imageId));
 }
 
 /** Loads an image that is likely to be wanted next; a failure shows when it is wanted. */
 export async function prefetch(imageId: string): Promise<void> {
-  if (!cache.isLoaded(imageId)) await loadImage(imageId).catch(() => {});
+  await loadImage(imageId).catch(() => {});
 }
 
-/** Frees what was loaded: images, and the files that they were made of. */
+/** Frees what was loaded, and ends what is being loaded. */
 export function forgetAll(): void {
+  downloads.abort();
+  downloads = new AbortController();
+  files.clear();
   cache.purgeCache();
   metadata.clearTypedCacheData(MetadataEnums.MetadataModules.NATURALIZED);
 }
 
-/** A promise that fails in the cache would be answered again and again. */
-function forget(imageId: string): void {
-  if (cache.getImageLoadObject(imageId)) cache.removeImageLoadObject(imageId);
+async function haveFile(file: string, progress: (progress: Progress) => void): Promise<void> {
+  const having = files.get(file) ?? fetchFile(file, progress);
+  files.set(file, having);
+  try {
+    await having;
+  } catch (problem) {
+    // Another attempt asks anew.
+    files.delete(file);
+    throw problem;
+  }
 }
 
-class Watch {
-  /** Never resolves; rejects when nothing has been heard for too long. */
-  readonly silence: Promise<never>;
-  private timer = 0;
-  private rejects: (reason: LoadError) => void = () => {};
-  private readonly heard: (event: Event) => void;
+/** `file` is an address behind `dicomweb:`, as Cornerstone3D names data sets. */
+async function fetchFile(file: string, progress: (progress: Progress) => void): Promise<void> {
+  const content = await download(file.replace(/^dicomweb:/, ""), progress);
+  try {
+    await metadata.addDicomPart10Instance(file, content);
+  } catch (problem) {
+    throw undecodable(problem);
+  }
+}
 
-  constructor(imageId: string, progress: (progress: Progress) => void) {
-    this.silence = new Promise((_, reject) => {
-      this.rejects = reject;
-    });
-    this.heard = (event) => {
-      const { detail } = event as CustomEvent<Progress & { imageId: string }>;
-      if (detail.imageId !== imageId) return;
-      this.restart();
-      progress(detail);
-    };
-    eventTarget.addEventListener(ARRIVED, this.heard);
-    this.restart();
+async function download(address: string, progress: (progress: Progress) => void): Promise<ArrayBuffer> {
+  const request = new AbortController();
+  const { signal } = downloads;
+  const stop = (): void => request.abort(signal.reason);
+  signal.addEventListener("abort", stop);
+  const quiet = new Quiet(() => request.abort(tooQuiet()));
+  try {
+    const response = await fetch(address, { signal: request.signal, credentials: "same-origin" });
+    if (!response.ok || !response.body) throw ofStatus(response.status);
+    const total = Number(response.headers.get("Content-Length")) || undefined;
+    const parts: Uint8Array<ArrayBuffer>[] = [];
+    let loaded = 0;
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      quiet.heard();
+      parts.push(value);
+      loaded += value.length;
+      progress({ loaded, total });
+    }
+    return await new Blob(parts).arrayBuffer();
+  } catch (problem) {
+    if (problem instanceof LoadError) throw problem;
+    throw new LoadError("network", {}, problem instanceof Error ? problem.message : "");
+  } finally {
+    quiet.end();
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function decode(imageId: string): Promise<Types.IImage> {
+  let late: (reason: LoadError) => void = () => {};
+  const silence = new Promise<never>((_, reject) => {
+    late = reject;
+  });
+  const quiet = new Quiet(() => {
+    // A decoder that does not answer would keep everything that waits for its worker.
+    getWebWorkerManager().terminate("dicomImageLoader");
+    late(tooQuiet());
+  });
+  try {
+    const image = await Promise.race([imageLoader.loadImage(imageId, { ...OPTIONS }), silence]);
+    if (!cache.getImageLoadObject(imageId)) cache.putImageSync(imageId, image);
+    return image;
+  } catch (problem) {
+    throw problem instanceof LoadError ? problem : undecodable(problem);
+  } finally {
+    quiet.end();
+  }
+}
+
+/** Calls back when for too long nothing was heard. */
+class Quiet {
+  private timer = 0;
+
+  constructor(private readonly tooLong: () => void) {
+    this.heard();
+  }
+
+  heard(): void {
+    this.end();
+    this.timer = window.setTimeout(this.tooLong, QUIET_SECONDS * 1000);
   }
 
   end(): void {
     clearTimeout(this.timer);
-    eventTarget.removeEventListener(ARRIVED, this.heard);
-  }
-
-  private restart(): void {
-    clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => {
-      // A decoder that does not answer would keep everything that waits for its worker.
-      getWebWorkerManager().terminate("dicomImageLoader");
-      this.rejects(new LoadError("time", { seconds: QUIET_SECONDS }));
-    }, QUIET_SECONDS * 1000);
   }
 }
 
-/** The loader rejects with requests, errors, texts, and objects that hold one of them. */
-function explained(problem: unknown): LoadError {
+function tooQuiet(): LoadError {
+  return new LoadError("time", { seconds: QUIET_SECONDS });
+}
+
+/** The loader rejects with errors, texts, and objects that hold one of them. */
+function undecodable(problem: unknown): LoadError {
   const inner = (problem as { error?: unknown } | null)?.error ?? problem;
-  if (inner instanceof XMLHttpRequest) return ofStatus(inner.status);
   return new LoadError("decode", {}, inner instanceof Error ? inner.message : String(inner));
 }
 
-/** What an HTTP status means; 0: there was no answer. */
-export function ofStatus(status: number): LoadError {
-  if (status === 0) return new LoadError("network");
+/** What an HTTP status means. */
+function ofStatus(status: number): LoadError {
   if (status === 404) return new LoadError("not-found");
   if (status === 401 || status === 403) return new LoadError("forbidden", { status });
   return new LoadError("server", { status });

@@ -92,7 +92,7 @@ export class Stage {
     this.turn += 1;
     const { turn } = this;
     const isCurrent = (): boolean => turn === this.turn;
-    if (!cache.isLoaded(imageId)) this.hide();
+    if (!cache.getImage(imageId)) this.hide();
     try {
       const image = await loadImage(imageId, (each) => isCurrent() && progress(each));
       if (!isCurrent()) return false;
