@@ -114,6 +114,8 @@ def find_same(root: Path, content: Content) -> Placed | None:
         return None
     settled = file.st_nlink == 1
     first = head.receipt.trace_id if head.receipt and settled else None
+    if first == content.receipt.trace_id:  # a copy, from a backup: both hold this very receipt
+        first = None
     return Placed(str(existing.relative_to(root)), first)
 
 

@@ -4,12 +4,14 @@ import typer
 
 from dicom_pipeline.cli.commands import (
     backfill,
+    backup,
     copy,
     demo,
     doctor,
     inspect,
     migrate,
     reindex,
+    restore,
     routine_load,
     send,
     serve,
@@ -39,6 +41,8 @@ COMMANDS = (
     migrate,
     doctor,
     copy,
+    backup,
+    restore,
     sql,
     serve,
 )
