@@ -16,13 +16,14 @@ from dicom_pipeline.imaging.rendering import Decision
 from dicom_pipeline.imaging.transfer_syntaxes import H264_LEVEL_4_1, H264_LEVEL_4_2
 from dicom_pipeline.imaging.video.timing import DEFAULT_RATE, frame_rate, time_stamps
 from dicom_pipeline.imaging.video.tools import (
+    TICKS,
     Contents,
     DamagedError,
     Packet,
     VideoTools,
     find_tools,
 )
-from dicom_pipeline.imaging.video.transport_stream import AccessUnit, write_transport_stream
+from dicom_pipeline.imaging.video.transport_stream import START, AccessUnit, write_transport_stream
 from dicom_pipeline.storage import atomic_file, make_directories
 
 _PLAYED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
@@ -247,7 +248,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known of the stream
             if contents.elementary:
                 _copy_elementary(tools, source, contents, shown, stream, target)
             else:
-                tools.copy(stream, target)
+                tools.copy(stream, target, contents)
             _verify(tools, target, shown, shown.digest)
             return _Made(source.syntax_uid, "its H.264 stream as it is")
         except ImagingError as error:
@@ -255,7 +256,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known of the stream
                 raise
     timed = not contents.elementary and shown.ordered
     rate = None if timed else frame_rate(source.dataset, contents.rate)
-    tools.encode(stream, target, rate)
+    tools.encode(stream, target, contents, rate)
     _verify(tools, target, shown, None)
     return _Made(
         _syntax_of(contents, rate or contents.rate or DEFAULT_RATE),
@@ -283,11 +284,12 @@ def _copy_elementary(  # noqa: PLR0913, PLR0917 - as above
     stamps = time_stamps(packets, shown.positions, frame_rate(source.dataset, contents.rate))
     if stamps is None:
         raise ImagingError(ErrorCode.MISMATCH, "pictures are not coded one by one", tools.library)
+    start = Fraction(START + min(pts for pts, _ in stamps), TICKS)
     with _scratch(target.parent) as (timed, path):
         with stream.open("rb") as elementary:
             write_transport_stream(_access_units(elementary, packets, stamps), timed)
         timed.flush()
-        tools.copy(path, target)
+        tools.copy(path, target, contents._replace(container="mpegts", start=start))
 
 
 def _access_units(

@@ -48,7 +48,8 @@ _OF_THE_SYSTEM: Final = tuple(
 """What ffmpeg says when a file cannot be written."""
 _COMPLAINT_LENGTH: Final = 4_096
 _STREAM: Final = (
-    "stream=codec_type,codec_name,profile,pix_fmt,width,height,avg_frame_rate,r_frame_rate"
+    "stream=codec_type,codec_name,profile,pix_fmt,width,height,avg_frame_rate,r_frame_rate,"
+    "start_pts,time_base"
 )
 
 
@@ -103,6 +104,7 @@ class FfmpegTools(NamedTuple):
             columns=video["width"],
             rows=video["height"],
             rate=_rate(video),
+            start=video.get("start_pts", 0) * Fraction(video["time_base"]),
             audio=next((codec for codec in audios if codec in AUDIO_CODECS), None),
         )
 
@@ -139,12 +141,11 @@ class FfmpegTools(NamedTuple):
         if _DAMAGE.search(hashes.complaint):
             raise DamagedError("its decoder complained")
 
-    def copy(self, source: Path, target: Path) -> None:
-        audio = self.probe(source).audio
-        coded = ["-c:a", "copy"] if audio == "aac" else _AAC
-        self._write(source, target, ["-c:v", "copy", *(coded if audio else ["-an"])])
+    def copy(self, source: Path, target: Path, contents: Contents) -> None:
+        arguments = ["-c:v", "copy", *_audio(contents), *_shifted(contents)]
+        self._write(source, target, arguments)
 
-    def encode(self, source: Path, target: Path, rate: Fraction | None) -> None:
+    def encode(self, source: Path, target: Path, contents: Contents, rate: Fraction | None) -> None:
         if not self._has_encoder():
             raise ImagingError(
                 ErrorCode.MISSING_EXTRA,
@@ -158,7 +159,14 @@ class FfmpegTools(NamedTuple):
         if rate:
             filters += [f"settb={rate.denominator}/{rate.numerator}", "setpts=N"]
         arguments = ["-c:v", ENCODER, "-fps_mode", "passthrough", *_flags(options)]
-        arguments += ["-vf", ",".join(filters), "-threads:v", str(THREADS), *_AAC]
+        arguments += ["-vf", ",".join(filters), "-threads:v", str(THREADS), *_audio(contents)]
+        # Of its own accord ffmpeg would round times to the rate that the stream says it has.
+        arguments += [
+            "-enc_time_base",
+            f"{rate.denominator}:{rate.numerator}" if rate else f"1:{TICKS}",
+        ]
+        if not rate:
+            arguments += _shifted(contents)
         self._write(source, target, arguments, _decoder())
 
     def _has_encoder(self) -> bool:
@@ -167,7 +175,7 @@ class FfmpegTools(NamedTuple):
     def _write(
         self, source: Path, target: Path, arguments: Sequence[str], decoder: Sequence[str] = ()
     ) -> None:
-        mapped = ["-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "-1", "-map_chapters", "-1"]
+        mapped = ["-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1"]
         written = [
             *mapped, *arguments, "-fflags", "+bitexact", "-flags:v", "+bitexact",
             "-video_track_timescale", str(TICKS), "-movflags", "+faststart",
@@ -228,7 +236,6 @@ class _Run:
 
 
 _LINES: Final = ("-of", "compact=p=0")
-_AAC: Final = ("-c:a", "aac", "-b:a", str(AUDIO_BIT_RATE), "-ac", "2")
 
 
 @cache
@@ -236,6 +243,20 @@ def find_programs() -> FfmpegTools | None:
     """The programs on the search path; None when one is missing."""
     ffmpeg, ffprobe = shutil.which("ffmpeg"), shutil.which("ffprobe")
     return FfmpegTools(ffmpeg, ffprobe) if ffmpeg and ffprobe else None
+
+
+def _audio(contents: Contents) -> list[str]:
+    if contents.audio is None:
+        return ["-an"]
+    coded = (
+        ["copy"] if contents.audio == "aac" else ["aac", "-b:a", str(AUDIO_BIT_RATE), "-ac", "2"]
+    )
+    return ["-map", "0:a:0", "-c:a", *coded]
+
+
+def _shifted(contents: Contents) -> list[str]:
+    """Start with the first picture, though there may be sound before it."""
+    return ["-copyts", "-output_ts_offset", f"{-float(contents.start):.6f}"]
 
 
 def _decoder() -> list[str]:

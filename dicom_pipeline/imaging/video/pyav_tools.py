@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import av
 from av.audio.frame import AudioFrame
@@ -69,6 +69,7 @@ class PyAvTools:
                 columns=context.width,
                 rows=context.height,
                 rate=video.average_rate or video.guessed_rate,
+                start=(video.start_time or 0) * Fraction(video.time_base or 1),
                 audio=audio.codec_context.name if audio else None,
             )
 
@@ -82,20 +83,19 @@ class PyAvTools:
         with _input(path) as container:
             damage: list[str] = []
             for frame in _decoded(container, damage):
-                position = frame.opaque
-                yield Picture(
-                    position if isinstance(position, int) else None, frame.pts, _digest(frame)
-                )
+                # The frame's own time is FFmpeg's best guess, which hides a wrong order.
+                position, pts = cast("tuple[int | None, int | None]", frame.opaque)
+                yield Picture(position, pts, _digest(frame))
             if damage:
                 raise DamagedError(f"{damage[0]}, {len(damage)} times in all")
 
-    def copy(self, source: Path, target: Path) -> None:
+    def copy(self, source: Path, target: Path, contents: Contents) -> None:
         with _input(source) as container, _output(target) as output:
             video = container.streams.video[0]
             copied = output.add_stream_from_template(video)
             copied.metadata.clear()
-            audio = _Audio(container, output)
-            first = video.start_time or 0
+            audio = _Audio(container, output, contents.start)
+            first = round(contents.start / Fraction(video.time_base or 1))
             for packet in container.demux([video, *audio.streams]):
                 if packet.stream is not video:
                     audio.add(packet)
@@ -105,7 +105,7 @@ class PyAvTools:
                     output.mux(packet)
             audio.finish()
 
-    def encode(self, source: Path, target: Path, rate: Fraction | None) -> None:
+    def encode(self, source: Path, target: Path, contents: Contents, rate: Fraction | None) -> None:
         if ENCODER not in av.codecs_available:
             raise ImagingError(
                 ErrorCode.MISSING_EXTRA,
@@ -128,15 +128,13 @@ class PyAvTools:
             encoded.codec_context.color_primaries = context.color_primaries
             encoded.codec_context.color_trc = context.color_trc
             encoded.codec_context.colorspace = context.colorspace
-            audio = _Audio(container, output)
-            first = None
+            audio = _Audio(container, output, contents.start)
             for number, frame in enumerate(_decoded(container, [], audio)):
                 shown = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
                 if rate:
                     shown.pts, shown.time_base = number, 1 / rate
                 elif frame.pts is not None:
-                    first = frame.pts if first is None else first
-                    at = (frame.pts - first) * Fraction(frame.time_base or 1)
+                    at = frame.pts * Fraction(frame.time_base or 1) - contents.start
                     shown.pts, shown.time_base = round(at * TICKS), Fraction(1, TICKS)
                 shown.pict_type = 0
                 for packet in encoded.encode(shown):
@@ -149,15 +147,13 @@ class PyAvTools:
 class _Audio:
     """The first audio stream of a file on its way to another: AAC as it is, else as AAC."""
 
-    def __init__(self, container: InputContainer, output: OutputContainer) -> None:
+    def __init__(self, container: InputContainer, output: OutputContainer, zero: Fraction) -> None:
         self.streams = list(_kept_audio(container))[:1]
         self._output = output
-        self._first: Fraction | None = None
+        self._zero = zero
         if not self.streams:
             return
         source = self.streams[0]
-        video = container.streams.video[0]
-        self._zero = (video.start_time or 0) * Fraction(video.time_base or 1)
         self._copied = source.codec_context.name == "aac"
         if self._copied:
             self._stream = output.add_stream_from_template(source)
@@ -209,7 +205,7 @@ def _decoded(
             if packet.is_corrupt:
                 damage.append("a packet is incomplete")
             if packet.size:
-                packet.opaque = packet.pos
+                packet.opaque = (packet.pos, packet.pts)
             yield from context.decode(packet)
         except FFmpegError as error:
             damage.append(type(error).__name__)

@@ -53,6 +53,8 @@ class Contents(NamedTuple):
     rows: int
     rate: Fraction | None
     """Frames a second, as the stream says."""
+    start: Fraction
+    """When the first picture is shown, in seconds of the stream's clock; 0 without a clock."""
     audio: str | None
     """Codec of the first audio stream; None when there is none that can be kept."""
 
@@ -112,21 +114,27 @@ class VideoTools(Protocol):
             DamagedError: at the end, when a decoder stumbled on the way.
         """
 
-    def copy(self, source: Path, target: Path) -> None:
+    def copy(self, source: Path, target: Path, contents: Contents) -> None:
         """Write an mp4 file with the video packets of a stream that has time stamps.
 
-        AAC is copied as well, other audio is encoded.
+        AAC is copied as well, other audio is encoded. The first picture is shown at 0.
+
+        Args:
+            source: a stream.
+            target: an mp4 file that is there already, and is overwritten.
+            contents: of the stream.
 
         Raises:
             ImagingError: the streams do not fit together.
         """
 
-    def encode(self, source: Path, target: Path, rate: Fraction | None) -> None:
+    def encode(self, source: Path, target: Path, contents: Contents, rate: Fraction | None) -> None:
         """Write an mp4 file with the pictures encoded as H.264, 4:2:0, 8 bits.
 
         Args:
             source: a stream.
-            target: an mp4 file that is there already, and is overwritten.
+            target: as above.
+            contents: as above.
             rate: frames a second; None keeps the time stamps of the stream.
 
         Raises:

@@ -14,7 +14,7 @@ _HEADER: Final = 4
 _PAT_PID, _PMT_PID, _VIDEO_PID = 0x0000, 0x1000, 0x0100
 _H264: Final = 0x1B
 _VIDEO_STREAM: Final = 0xE0
-_START: Final = 90_000
+START: Final = 90_000
 """Time stamp of the first access unit: decoders want some time before it."""
 _STUFFING: Final = b"\xff"
 _CRC_POLYNOMIAL: Final = 0x04C11DB7
@@ -49,7 +49,7 @@ def _packets(unit: AccessUnit, counter: int) -> Iterator[bytes]:
     """The packets of one access unit (2.4.3.2); the first one carries the clock."""
     payload = memoryview(_pes_header(unit) + unit.data)
     at = 0
-    clock = _clock(unit.dts + _START)
+    clock = _clock(unit.dts + START)
     while at < len(payload):
         first = at == 0
         field = clock if first else b""
@@ -79,7 +79,7 @@ def _stuffed(field: bytes, missing: int) -> bytes:
 
 def _pes_header(unit: AccessUnit) -> bytes:
     """Of a packet of unbounded length, with both time stamps (2.4.3.6)."""
-    stamps = _stamp(0b0011, unit.pts + _START) + _stamp(0b0001, unit.dts + _START)
+    stamps = _stamp(0b0011, unit.pts + START) + _stamp(0b0001, unit.dts + START)
     return b"\0\0\1" + bytes([_VIDEO_STREAM, 0, 0, 0x84, 0xC0, len(stamps)]) + stamps
 
 
