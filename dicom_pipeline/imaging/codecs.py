@@ -56,9 +56,15 @@ _WORD: Final = 16
 _RLE_HEADER: Final = struct.Struct("<16L")
 """The number of segments and where each begins (PS3.5 G.5)."""
 _HUFFMAN: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3})
-_MORE_BITS: Final = bytes(number * 37 % 251 for number in range(1, 251))
+_MORE_BITS: Final = tuple(
+    bytes(flip ^ number * 37 % 251 for number in range(1, 251)) for flip in (0, 0xFF)
+)
+"""Two runs of bits, each the contrary of the other, without a byte FF."""
 _ENDS_EARLY: Final = ("NEED_MORE_INPUT", "end of the data", "not long enough")
 """Words of libjxl and of the RLE decoder for a stream that is cut."""
+_HTJ2K_CAPABILITIES: Final = b"\xff\x50"
+"""The CAP marker (T.814 A.3), which stands near the beginning."""
+_MAIN_HEADER: Final = 1024
 _HIERARCHICAL: Final = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
 _LOSSLESS_ARITHMETIC: Final = 0xCB
 
@@ -206,7 +212,7 @@ def _jpeg_lossless(encoded: Encoded, header: JpegHeader) -> Pixels:
             raise
         cells = _by_pydicom(encoded, str(JPEGLossless), "gdcm", header.precision)
     values = _from_codestream(cells, header.precision, encoded.image)
-    return to_rgb(values, encoded.image.photometric)
+    return to_rgb(values, encoded.image.photometric, encoded.image.bits_stored)
 
 
 def _libjpeg(encoded: Encoded, header: JpegHeader, colour: str) -> Pixels:
@@ -215,15 +221,16 @@ def _libjpeg(encoded: Encoded, header: JpegHeader, colour: str) -> Pixels:
     decode: Callable[..., Pixels] = imagecodecs.jpeg8_decode
     if header.components == COLOUR_SAMPLES:
         decode = partial(decode, colorspace=colour, outcolorspace="RGB")
-    samples = decode(frame)
-    if header.sof in _HUFFMAN:
-        # libjpeg fills up a scan that was cut short and closed again, and only warns. But bits in
-        # front of the end marker are used if some are missing, and only then.
-        end = frame.rindex(JPEG_END)
-        if not np.array_equal(samples, decode(frame[:end] + _MORE_BITS + frame[end:])):
-            raise ImagingError(
-                ErrorCode.TRUNCATED, f"frame {encoded.number}: the scan is cut short", IMAGECODECS
-            )
+    if header.sof not in _HUFFMAN:
+        return decode(frame)
+    # libjpeg fills up a scan that was cut short and closed again, and only warns. But bits in
+    # front of the end marker are used if some are missing, and only then.
+    end = frame.rindex(JPEG_END)
+    samples, again = (decode(frame[:end] + bits + frame[end:]) for bits in _MORE_BITS)
+    if not np.array_equal(samples, again):
+        raise ImagingError(
+            ErrorCode.TRUNCATED, f"frame {encoded.number}: the scan is cut short", IMAGECODECS
+        )
     return samples
 
 
@@ -233,7 +240,7 @@ def _jpeg_ls(encoded: Encoded, header: JpegHeader) -> Pixels:
     else:
         samples = _by_pydicom(encoded, str(JPEGLSLossless), "gdcm", header.precision)
     values = _from_codestream(samples, header.precision, encoded.image)
-    return to_rgb(values, encoded.image.photometric)
+    return to_rgb(values, encoded.image.photometric, encoded.image.bits_stored)
 
 
 def _jpeg_ls_quickly(encoded: Encoded) -> Pixels:
@@ -271,11 +278,21 @@ def _jpeg_2000(encoded: Encoded) -> Pixels:
     header = jpeg2000_header(encoded.frame)
     if header is None:
         raise ImagingError(ErrorCode.DECODER_ERROR, f"frame {encoded.number}: no JPEG 2000 header")
-    samples = np.ascontiguousarray(openjpeg.decode(encoded.frame))  # type: ignore[attr-defined]
+    samples = _openjpeg(encoded.frame)
     values = _from_codestream(samples, header.precision, encoded.image)
     # The inverse of the multiple component transform gives RGB, whatever the label says.
     photometric = "RGB" if header.multiple_component_transform else encoded.image.photometric
-    return to_rgb(values, photometric)
+    return to_rgb(values, photometric, encoded.image.bits_stored)
+
+
+def _openjpeg(frame: bytes) -> Pixels:
+    try:
+        return np.ascontiguousarray(openjpeg.decode(frame))  # type: ignore[attr-defined]
+    except RuntimeError:
+        # OpenJPEG takes no HTJ2K of 32 bits. OpenJPH does, but fills up what is missing.
+        if _HTJ2K_CAPABILITIES not in frame[:_MAIN_HEADER] or not jpeg2000_ends(frame):
+            raise
+        return np.asarray(imagecodecs.htj2k_decode(frame))
 
 
 def _jpeg_xl(encoded: Encoded) -> Pixels:
@@ -285,7 +302,8 @@ def _jpeg_xl(encoded: Encoded) -> Pixels:
     values = pixel_values(samples, bits=precision, high_bit=precision - 1, signed=image.signed)
     # A recompressed JPEG comes out of libjxl as RGB.
     recompressed = encoded.syntax_uid == JPEG_XL_RECOMPRESSION
-    return to_rgb(values, "RGB" if recompressed else image.photometric)
+    photometric = "RGB" if recompressed else image.photometric
+    return to_rgb(values, photometric, image.bits_stored)
 
 
 CELL_CODECS: Final[Mapping[Family, Codec]] = {

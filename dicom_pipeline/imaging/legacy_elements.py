@@ -1,5 +1,6 @@
 """Elements that change with the pixels: embedded overlays, segmented palettes, padding values."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -21,27 +22,45 @@ _PIXEL_VALUES: Final = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 )
+_MAPPED: Final = ("RealWorldValueFirstValueMapped", "RealWorldValueLastValueMapped")
 
 
 def move_embedded_overlays(source: DicomObject, image: Image, copy: Dataset) -> None:
     """Put overlays in unused bits of pixel cells into OverlayData (PS3.5 8.1.2)."""
+    bits = {}
     for group in _OVERLAY_GROUPS:
         position = source.dataset.get((group, _BIT_POSITION))
         if position is None or (group, _DATA) in source.dataset:
             continue
         bit = int(position.value or 0)
-        if (
-            image.high_bit - image.bits_stored < bit <= image.high_bit
-            or bit >= image.bits_allocated
-        ):
-            continue
-        planes = [(cells >> bit & 1).astype(np.uint8) for cells in stored_cells(source, image)]
-        packed = np.packbits(np.stack(planes).ravel(), bitorder="little").tobytes()
+        in_value = image.high_bit - image.bits_stored < bit <= image.high_bit
+        if not in_value and bit < image.bits_allocated:
+            bits[group] = bit
+    for group, packed in _planes(source, image, bits).items():
         copy.add_new((group, _BITS_ALLOCATED), "US", 1)
         copy.add_new((group, _BIT_POSITION), "US", 0)
         if image.frames > 1:
             copy.add_new((group, _FRAMES), "IS", image.frames)
         copy.add_new((group, _DATA), "OW", packed + b"\0" * (len(packed) % 2))
+
+
+def _planes(source: DicomObject, image: Image, bits: dict[int, int]) -> dict[int, bytes]:
+    """The given bit of all cells for each overlay group, packed, frames without a gap between."""
+    if not bits:
+        return {}
+    packed = {group: bytearray() for group in bits}
+    # A frame may end inside a byte: its last bits wait for those of the next one.
+    rest = {group: np.empty(0, np.uint8) for group in bits}
+    for cells in stored_cells(source, image):
+        for group, bit in bits.items():
+            plane = np.concatenate((rest[group], (cells >> bit & 1).astype(np.uint8).ravel()))
+            whole = len(plane) // 8 * 8
+            packed[group] += np.packbits(plane[:whole], bitorder="little").tobytes()
+            rest[group] = plane[whole:]
+    return {
+        group: bytes(packed[group]) + np.packbits(rest[group], bitorder="little").tobytes()
+        for group in bits
+    }
 
 
 def expand_segmented_palettes(source: DicomObject, copy: Dataset) -> None:
@@ -77,6 +96,18 @@ def promote_pixel_values(copy: Dataset) -> None:
             entries, first, bits = item.LUTDescriptor
             del item["LUTDescriptor"]
             item.add_new("LUTDescriptor", "SS", [entries, _as_signed_byte(first), bits])
+    for groups in (copy, *_functional_groups(copy)):
+        for item in groups.get("RealWorldValueMappingSequence") or ():
+            for keyword in _MAPPED:
+                if isinstance(value := item.get(keyword), int):
+                    del item[keyword]
+                    item.add_new(keyword, "SS", _as_signed_byte(value))
+
+
+def _functional_groups(copy: Dataset) -> Iterator[Dataset]:
+    """The items that hold the macros of all frames and of each (PS3.3 C.7.6.16)."""
+    yield from copy.get("SharedFunctionalGroupsSequence") or ()
+    yield from copy.get("PerFrameFunctionalGroupsSequence") or ()
 
 
 def _as_signed_byte(value: int) -> int:

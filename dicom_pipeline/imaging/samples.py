@@ -1,6 +1,6 @@
 """From stored bits to pixel values: native layouts, sign and colour (PS3.5 8.1, PS3.3 C.7.6.3)."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def from_cells(cells: Pixels, image: Image) -> Pixels:
     values = pixel_values(
         cells, bits=image.bits_stored, high_bit=image.high_bit, signed=image.signed
     )
-    return to_rgb(values, image.photometric)
+    return to_rgb(values, image.photometric, image.bits_stored)
 
 
 def pixel_values(cells: Pixels, *, bits: int, high_bit: int, signed: bool) -> Pixels:
@@ -82,17 +82,41 @@ def pixel_values(cells: Pixels, *, bits: int, high_bit: int, signed: bool) -> Pi
     return values.astype(np.int16) if width == 8 else values  # noqa: PLR2004
 
 
-def to_rgb(pixels: Pixels, photometric: str) -> Pixels:
-    """Colour pixels as RGB.
+def to_rgb(pixels: Pixels, photometric: str, bits: int) -> Pixels:
+    """Colour pixels as RGB (PS3.3 C.7.6.3.1.2).
+
+    Args:
+        pixels: grey ones are given back as they are.
+        photometric: what the samples mean.
+        bits: BitsStored, from which black, white and no colour are derived.
 
     Raises:
-        ImagingError: the colour space is one of the retired ones, or has more than 8 bits.
+        ImagingError: the colour space is one of those without a defined conversion, or signed.
     """
     if pixels.ndim < COLOUR_SAMPLES or photometric in {"RGB", "YBR_RCT", "YBR_ICT", "XYB"}:
         return pixels
     if photometric in {"YBR_FULL", "YBR_FULL_422"} and pixels.dtype == np.uint8:
         return convert_color_space(pixels, "YBR_FULL", "RGB")
-    raise ImagingError(
-        ErrorCode.DECODER_ERROR,
-        f"{photometric or 'no'} colour of {pixels.dtype} cannot be converted to RGB",
-    )
+    conversion = _CONVERSIONS.get(photometric)
+    if conversion is None or pixels.dtype.kind != "u":
+        raise ImagingError(
+            ErrorCode.DECODER_ERROR,
+            f"{photometric or 'no'} colour of {pixels.dtype} cannot be converted to RGB",
+        )
+    black, matrix = conversion
+    offsets = np.array([black, 128, 128]) * 2.0 ** (bits - 8)
+    rgb: Pixels = (pixels - offsets) @ matrix.T
+    return np.clip(np.rint(rgb), 0, (1 << bits) - 1).astype(pixels.dtype)
+
+
+_FULL: Final = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+_PARTIAL: Final = np.linalg.inv(
+    [[0.2568, 0.5041, 0.0979], [-0.1482, -0.2910, 0.4392], [0.4392, -0.3678, -0.0714]]
+)
+_CONVERSIONS: Final = {
+    "YBR_FULL": (0, _FULL),
+    "YBR_FULL_422": (0, _FULL),
+    "YBR_PARTIAL_422": (16, _PARTIAL),
+    "YBR_PARTIAL_420": (16, _PARTIAL),
+}
+"""Y of black for 8 bits, and the matrix from Y, CB, CR to R, G, B."""
