@@ -28,7 +28,9 @@ DEMO_PACKAGES := storescu=dcmtk
 TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc mariadbd=mariadb-server \
 	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven \
 	nginx=nginx,libnginx-mod-stream chromium=chromium ffmpeg=ffmpeg shellcheck=shellcheck \
-	node=nodejs npm=npm openssl=openssl curl=curl update-ca-certificates=ca-certificates
+	node=nodejs npm=npm openssl=openssl curl=curl update-ca-certificates=ca-certificates \
+	docker-compose=docker-compose
+DOCKER_PACKAGES := dockerd=docker.io debootstrap=debootstrap iptables=iptables ip=iproute2
 
 demo-packages:
 	@scripts/system-packages $(DEMO_PACKAGES)
@@ -53,6 +55,10 @@ demo: setup demo-packages demo-viewer ## run the whole flow on this machine with
 
 test: setup test-packages demo-viewer ## all tests
 	$(PYTEST) $(ARGS)
+
+test-docker: setup test-packages viewer ## images, and the whole stack in containers (needs root)
+	@scripts/system-packages $(DOCKER_PACKAGES)
+	$(BIN)/python -m pytest -m docker $(ARGS)
 
 test-fast: setup ## the tests that start no service
 	$(PYTEST) -m "not service" $(ARGS)
@@ -86,9 +92,17 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	--generate-hashes --quiet
+# The images' packages, each in the version that was tested.
+LOCK_IMAGE := $(LOCK) --constraint requirements.lock --custom-compile-command "make lock"
+
 lock: setup ## pin the dependencies of pyproject.toml anew (hashes, no addresses)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--no-emit-index-url --no-annotate --generate-hashes --quiet --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra dev --output-file requirements.lock
+	$(LOCK_IMAGE) docker/receiver.in --output-file docker/receiver.lock
+	$(LOCK_IMAGE) pyproject.toml --extra postgres --extra docker --extra video \
+		--output-file docker/dagster.lock
+	$(LOCK) docker/build.in --custom-compile-command "make lock" --output-file docker/build.lock
 
 clean: ## remove what the targets above made
 	rm -rf viewer/node_modules viewer/dist* $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench-*
