@@ -9,8 +9,10 @@ from dicom_pipeline.demo.dcmtk import find_storescu
 from dicom_pipeline.messages import LOG_QUEUE
 from dicom_pipeline_tests.datasets import an_image
 from dicom_pipeline_tests.nginx.receivers import change, drained, two_receivers
+from dicom_pipeline_tests.receiver.authority import Authority
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import encode_dataset, make_dataset, new_uid
+from dicom_pipeline_tests.receiver.running import process, published
 from dicom_pipeline_tests.receiver.sender import Sender
 from dicom_pipeline_tests.services.nginx import running_nginx
 
@@ -146,3 +148,30 @@ def test_the_metrics_of_receivers_are_not_to_be_had(nginx, receivers):
     for ui in (False, True):
         with suppress(ConnectionRefusedError):
             assert nginx.ask("/metrics", ui=ui).status == 404
+
+
+def test_tls_of_the_receivers_passes_through_and_so_do_certificates(tmp_path):
+    authority = Authority(tmp_path / "ca")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "peers.toml").write_text(
+        '[[peer]]\ntenant = "north"\ncertificate_subject = "CN=CT01,OU=CT,O=North"\n'
+    )
+    with running_nginx() as nginx:
+        port = nginx.receiver_ports[0]
+        with process(
+            home,
+            RECEIVER_PORT=str(port),
+            RECEIVER_PROXY_NETWORKS='["127.0.0.1/32"]',
+            RECEIVER_TLS_CERTIFICATE=str(authority.certificate_file),
+            RECEIVER_TLS_KEY=str(authority.key_file),
+            RECEIVER_TLS_CA=str(authority.certificate),
+            RECEIVER_TLS_CLIENTS="required",
+        ):
+            certificate = authority.issue("CT01")
+            context = authority.sender(certificate)
+            context.check_hostname = False  # the receiver's has another name
+            uid = send(nginx.dicom_port, "127.0.0.8", tls=context)
+            wait_until(lambda: published(home, LOG_QUEUE))
+            (event,) = published(home, LOG_QUEUE)
+    assert (event.sop_uid, event.tenant_id, event.source_ip) == (uid, "north", "127.0.0.8")

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_pipeline_tests.nginx.asking import by
 from dicom_pipeline_tests.nginx.conftest import ALLOWED_ORIGIN, OBJECT
-from dicom_pipeline_tests.services.nginx import PASSWORD
+from dicom_pipeline_tests.services.nginx import PASSWORD, running_nginx
 
 pytestmark = pytest.mark.service
 
@@ -197,3 +197,10 @@ def test_the_log_names_users_and_paths_and_no_queries(nginx):
     assert DATA[0] in log
     for secret in ("1.2.3.4", "Wang", "Li", PASSWORD):
         assert secret not in log
+
+
+def test_an_address_that_asks_too_often_is_told_so():
+    with running_nginx(NGINX_REQUESTS_PER_SECOND="1") as nginx:
+        answers = [nginx.ask("/viewer/").status for _ in range(12)]
+    assert answers[0] != 429
+    assert answers[-1] == 429

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -68,6 +68,14 @@ class Nginx(ServerProcess):
 
     def command(self) -> Sequence[str]:
         return ["env", *self._assignments(), str(SCRIPTS / "start")]
+
+    def kill(self) -> None:
+        """Pull the plug of all its processes: workers would outlive their master."""
+        workers = psutil.Process(self.pid).children() if self.running() else []
+        super().kill()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
 
     def answers(self) -> bool:
         return answers(HOST, self.https_port)
