@@ -175,12 +175,9 @@ export class SeriesView {
     if (imageId === undefined) throw new LoadError("address");
     // Said only when it takes long enough to be read.
     const patience = setTimeout(() => turn === this.turn && this.say(loadingText()), 150);
-    if (this.place.dataset["state"] !== "shown") this.setState("loading", item);
+    if (!this.stage.isReady(imageId)) this.setState("loading", item);
     try {
-      const progress = (each: Progress): void => {
-        this.overlay.host.hidden = true;
-        this.say(loadingText(each));
-      };
+      const progress = (each: Progress): void => this.say(loadingText(each));
       if (!(await this.stage.show(imageId, this.siblings, progress))) return false;
     } finally {
       clearTimeout(patience);

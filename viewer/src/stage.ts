@@ -78,6 +78,11 @@ export class Stage {
     this.hide();
   }
 
+  /** Whether an image can be shown at once. */
+  isReady(imageId: string): boolean {
+    return cache.getImage(imageId) !== undefined;
+  }
+
   /**
    * Shows an image of a series, whose images are `siblings`.
    *
@@ -92,7 +97,7 @@ export class Stage {
     this.turn += 1;
     const { turn } = this;
     const isCurrent = (): boolean => turn === this.turn;
-    if (!cache.getImage(imageId)) this.hide();
+    if (!this.isReady(imageId)) this.hide();
     try {
       const image = await loadImage(imageId, (each) => isCurrent() && progress(each));
       if (!isCurrent()) return false;
