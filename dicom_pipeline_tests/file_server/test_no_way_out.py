@@ -16,7 +16,9 @@ SECRET = b"SECRET"
 pieces = st.sampled_from(
     ["..", ".", "", "default", "incoming", "%2e%2e", "..\\", "\x00", "~", "link", "folder", "a.dcm"]
 )
+folders = st.sampled_from(["default", "default/link", "default/folder/link", "default/folder"])
 paths = st.one_of(
+    st.tuples(folders, pieces).map("/".join),
     st.lists(pieces, max_size=8).map("/".join),
     st.text(st.characters(exclude_categories=()), max_size=40),
 )
