@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -41,7 +42,12 @@ LIBRARY: Final = "ffmpeg"
 _VERSION: Final = re.compile(r"ffmpeg version (\S+)")
 _DAMAGE: Final = re.compile(r"\[(error|fatal)\]|corrupt input packet")
 """What ffmpeg writes of damage. Its other warnings are about time stamps."""
-_NO_MEMORY: Final = os.strerror(errno.ENOMEM)
+_NO_MEMORY: Final = re.compile(
+    f"{os.strerror(errno.ENOMEM)}|{os.strerror(errno.EAGAIN)}|failed to map segment|malloc of size"
+)
+"""What the programs, the loader and the encoder write when there is too little memory."""
+_NOT_STARTED: Final = (126, 127)
+"""Exit statuses of a program that the system could not load."""
 _OF_THE_SYSTEM: Final = tuple(
     (number, os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 )
@@ -86,7 +92,10 @@ class FfmpegTools(NamedTuple):
         try:
             with self._reading(self.ffprobe, path, arguments) as run:
                 found = json.load(run.output)
-        except (_ProgramError, json.JSONDecodeError) as error:
+        except _ProgramError as error:
+            _raise_of_the_system(error)
+            raise _no_video() from error
+        except json.JSONDecodeError as error:
             raise _no_video() from error
         streams: list[dict[str, Any]] = found.get("streams", [])
         none: dict[str, Any] = {}
@@ -119,6 +128,7 @@ class FfmpegTools(NamedTuple):
         shown = ["-select_streams", "v:0", "-show_entries", "frame=pts,pkt_pos", *_LINES]
         hashed = ["-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash"]
         decoder = _decoder()
+        agree = True
         try:
             with (
                 self._reading(self.ffprobe, path, shown, decoder) as places,
@@ -127,7 +137,10 @@ class FfmpegTools(NamedTuple):
                 ) as hashes,
             ):
                 digests = (line for line in hashes.output if not line.startswith("#"))
-                for values, line in zip(_listed(places.output, "pts"), digests, strict=True):
+                for values, line in zip_longest(_listed(places.output, "pts"), digests):
+                    if values is None or line is None:
+                        agree = False
+                        continue
                     yield Picture(
                         _number(values.get("pkt_pos")),
                         _number(values.get("pts")),
@@ -136,8 +149,8 @@ class FfmpegTools(NamedTuple):
         except _ProgramError as error:
             _raise_of_the_system(error)
             raise DamagedError(str(error)) from error
-        except ValueError as error:
-            raise DamagedError("two decodings differ in their number of pictures") from error
+        if not agree:
+            raise DamagedError("two decodings differ in their number of pictures")
         if _DAMAGE.search(hashes.complaint):
             raise DamagedError("its decoder complained")
 
@@ -296,9 +309,17 @@ def _ending(status: int) -> str:
 
 
 def _raise_of_the_system(error: _ProgramError) -> None:
-    """Tell what the system refused from what is wrong with the stream."""
-    if _NO_MEMORY in error.complaint:
+    """Tell what the system refused, and crashes, from what is wrong with the stream."""
+    if _NO_MEMORY.search(error.complaint):
         raise MemoryError from error
+    if error.status < 0:
+        raise ImagingError(ErrorCode.CRASHED, f"a program {error}", LIBRARY) from error
+    if error.status in _NOT_STARTED:
+        raise ImagingError(
+            ErrorCode.MISSING_EXTRA,
+            f"a program {error}: its installation is broken, repair it",
+            LIBRARY,
+        ) from error
     for number, text in _OF_THE_SYSTEM:
         if text in error.complaint:
             raise OSError(number, text) from error
