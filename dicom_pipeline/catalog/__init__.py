@@ -45,6 +45,8 @@ class WrittenManifest(NamedTuple):
     shown: int = 0
     """Objects that can be opened."""
     not_shown: int = 0
+    failed: int = 0
+    """Those of them whose images should be there; the others have none, or wait."""
 
 
 class AbandonedRange(NamedTuple):

@@ -85,7 +85,7 @@ def due(connection: Connection, limit: int) -> list[DueManifest]:
 def note(connection: Connection, written: Iterable[WrittenManifest]) -> None:
     """Keep what these manifests show."""
     statement = _update().values(
-        {name: bindparam(f"new_{name}") for name in ("modalities", "shown", "not_shown")}
+        {name: bindparam(f"new_{name}") for name in ("modalities", "shown", "not_shown", "failed")}
     )
     rows = [
         {
@@ -93,6 +93,7 @@ def note(connection: Connection, written: Iterable[WrittenManifest]) -> None:
             "new_modalities": "\\".join(one.modalities),
             "new_shown": one.shown,
             "new_not_shown": one.not_shown,
+            "new_failed": one.failed,
         }
         for one in sorted(written)
     ]

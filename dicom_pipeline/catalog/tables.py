@@ -120,6 +120,7 @@ STUDY_MANIFEST: Final = Table(
     Column("modalities", text_type(255), nullable=False),
     Column("shown", BigInteger, nullable=False),
     Column("not_shown", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
 )
 
 INDEXES: Final[Mapping[Table, Mapping[str, tuple[str, ...]]]] = {

@@ -43,6 +43,8 @@ class Entry(NamedTuple):
 
     shown: bool
     """Whether there is a file to open."""
+    failed: bool
+    """Whether there should be one."""
     items: list[dict[str, object]]
     """Its own item, and one for each further frame: OHIF takes every frame from an item."""
 
@@ -79,7 +81,8 @@ def entry(row: Row, url_of: Address, describe: Describe) -> Entry:
     if action == PENDING:  # nothing is said of another file than the current one
         rendition.update(rule=None, reason=None, error_code=None, transfer_syntax=None)
     if opened is None:
-        return Entry(False, [{"metadata": metadata, "url": None, "rendition": rendition}])
+        failed = rendition["error_code"] is not None
+        return Entry(False, failed, [{"metadata": metadata, "url": None, "rendition": rendition}])
     if action == Action.TRANSCODE:
         metadata = {k: v for k, v in metadata.items() if k not in OF_PIXELS}
         metadata |= describe(opened.path)
@@ -87,11 +90,11 @@ def entry(row: Row, url_of: Address, describe: Describe) -> Entry:
     own: dict[str, object] = {"metadata": metadata, "url": url, "rendition": rendition}
     if opened.media_type == MP4:
         own["metadata"] = {**metadata, "PixelData": {"DirectRetrieveURL": url}}
-        return Entry(True, [own])
+        return Entry(True, False, [own])
     if frames > 1:
         metadata["NumberOfFrames"] = frames
     own["url"] = url = f"dicomweb:{url}"  # OHIF and Cornerstone3D find the loader by the scheme
-    return Entry(True, [own, *_further_frames(metadata, url, frames)])
+    return Entry(True, False, [own, *_further_frames(metadata, url, frames)])
 
 
 def _further_frames(

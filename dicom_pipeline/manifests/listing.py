@@ -21,7 +21,7 @@ _NEWEST: Final = (
     f"SELECT study.study_uid, study.patient_id, {', '.join(column_names(_OF_STUDY))}, "  # noqa: S608 - our own names
     "study.number_of_series, study.number_of_instances, "
     "patient_name_alphabetic, patient_name_ideographic, patient_name_phonetic, "
-    "patient_birth_date, patient_sex, modalities, shown, not_shown "
+    "patient_birth_date, patient_sex, modalities, shown, not_shown, failed "
     "FROM study JOIN study_manifest "
     "ON study_manifest.tenant_id = study.tenant_id AND study_manifest.study_uid = study.study_uid "
     "LEFT JOIN patient "
@@ -57,5 +57,6 @@ def _listed(row: Row) -> dict[str, object]:
         "NumberOfStudyRelatedInstances": row["number_of_instances"],
         "shown": row["shown"],
         "not_shown": row["not_shown"],
+        "failed": row["failed"],
         "manifest": manifest_name(str(row["study_uid"])),
     }

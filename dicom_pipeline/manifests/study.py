@@ -78,6 +78,7 @@ class _Series(NamedTuple):
     objects: int
     """How many of them are objects."""
     not_shown: list[msgspec.Raw]
+    failed: int
 
     def with_instances(self, instances: list[msgspec.Raw]) -> dict[str, object]:
         return {**self.told, "instances": instances}
@@ -101,6 +102,7 @@ def study_manifest(catalog: Catalog, study: Study, url_of: Address, describe: De
         tuple(_modalities(series)),
         sum(one.objects for one in series),
         sum(len(one.not_shown) for one in series),
+        sum(one.failed for one in series),
     )
     told = {
         **_told_of_study(rows[0]),
@@ -118,13 +120,14 @@ def _read_series(
     told: dict[str, object] = {**dict.fromkeys(OF_SERIES), **attributes(row, OF_SERIES)}
     shown: list[msgspec.Raw] = []
     not_shown: list[msgspec.Raw] = []
-    objects = 0
+    objects = failed = 0
     for instance in catalog.query(_INSTANCES, **key, series=str(row["series_uid"])):
         one = entry(instance, url_of, describe)
         objects += one.shown
+        failed += one.failed
         encoded = (msgspec.Raw(msgspec.json.encode(item)) for item in one.items)
         (shown if one.shown else not_shown).extend(encoded)
-    return _Series(told, shown, objects, not_shown)
+    return _Series(told, shown, objects, not_shown, failed)
 
 
 def _told_of_study(row: Row) -> dict[str, object]:

@@ -48,9 +48,10 @@ class Batch(NamedTuple):
         """Figures, which add up over batches."""
         return Counter(
             studies=len(self.written),
-            failed=len(self.failed),
+            not_written=len(self.failed),
             shown=sum(one.shown for one in self.written),
             not_shown=sum(one.not_shown for one in self.written),
+            failed=sum(one.failed for one in self.written),
             bytes=self.bytes,
         )
 

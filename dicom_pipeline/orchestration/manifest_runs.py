@@ -97,7 +97,7 @@ def write(
     """
     if every_study:
         catalog.mark_all_manifests()
-    counts: Counter[str] = Counter(studies=0, shown=0, not_shown=0, bytes=0)
+    counts: Counter[str] = Counter(studies=0, shown=0, not_shown=0, failed=0, bytes=0)
     studies: list[Study] = []
     failed: list[Study] = []
     for batch in Writer(settings, catalog).write_due():

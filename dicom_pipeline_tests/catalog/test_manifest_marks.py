@@ -115,9 +115,9 @@ def test_the_same_study_uid_in_two_tenants_is_two_marks(catalog):
 def test_what_a_manifest_shows_is_kept_and_leaves_the_mark_alone(catalog):
     catalog.index([indexed()])
     study = Study("hospital", "1.2")
-    catalog.note_manifests([WrittenManifest(study, ("CT", "PT"), 5, 2)])
-    (row,) = catalog.query("SELECT modalities, shown, not_shown FROM study_manifest")
-    assert row == {"modalities": "CT\\PT", "shown": 5, "not_shown": 2}
+    catalog.note_manifests([WrittenManifest(study, ("CT", "PT"), 5, 2, 1)])
+    (row,) = catalog.query("SELECT modalities, shown, not_shown, failed FROM study_manifest")
+    assert row == {"modalities": "CT\\PT", "shown": 5, "not_shown": 2, "failed": 1}
     assert due(catalog) == {"1.2"}
     take_all_back(catalog)
     catalog.index([indexed()])

@@ -39,10 +39,19 @@ def test_the_list_tells_what_the_manifests_show(home):
     assert (listed["tenant"], listed["total"]) == ("hospital", 1)
     (study,) = listed["studies"]
     assert study["manifest"] == "1.2.json"
-    assert (study["shown"], study["not_shown"]) == (1, 1)
+    assert (study["shown"], study["not_shown"], study["failed"]) == (1, 1, 0)
     assert study["NumberOfStudyRelatedInstances"] == 2
     assert study["ModalitiesInStudy"] == ["CT"]
     assert study["PatientID"] == "A1"
+
+
+def test_what_has_no_image_or_waits_is_no_failure(home):
+    for sop_uid in ("1.4.1", "1.4.2", "1.4.3"):
+        home.object(sop_uid)
+    home.decision("1.4.1", action="no_pixels")
+    home.decision("1.4.2", action="fail", error_code="truncated")
+    (study,) = home.listed()["studies"]
+    assert (study["shown"], study["not_shown"], study["failed"]) == (0, 3, 1)
 
 
 def test_the_list_is_bounded_and_begins_with_the_newest(home, monkeypatch):

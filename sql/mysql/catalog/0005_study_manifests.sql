@@ -8,6 +8,7 @@ CREATE TABLE study_manifest (
     modalities VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Of its series, joined by a backslash',
     shown      BIGINT       NOT NULL DEFAULT 0 COMMENT 'Objects in it that can be opened',
     not_shown  BIGINT       NOT NULL DEFAULT 0 COMMENT 'Objects in it that cannot',
+    failed     BIGINT       NOT NULL DEFAULT 0 COMMENT 'Those of them whose images should be there',
     PRIMARY KEY (tenant_id, study_uid),
     -- The oldest marks first.
     INDEX study_manifest_by_due (due)

@@ -8,6 +8,7 @@ CREATE TABLE study_manifest (
     modalities TEXT    NOT NULL DEFAULT '', -- of the manifest's series, joined by a backslash
     shown      INTEGER NOT NULL DEFAULT 0,  -- objects in the manifest that can be opened
     not_shown  INTEGER NOT NULL DEFAULT 0,  -- objects in the manifest that cannot
+    failed     INTEGER NOT NULL DEFAULT 0,  -- those of them whose images should be there
     PRIMARY KEY (tenant_id, study_uid)
 ) STRICT;
 
