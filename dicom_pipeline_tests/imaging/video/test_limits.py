@@ -87,7 +87,7 @@ def render_with(tmp_path, monkeypatch):
     return render_with
 
 
-@pytest.mark.parametrize("kilobytes", [150_000, 300_000])
+@pytest.mark.parametrize("kilobytes", [150_000])
 def test_too_little_memory_for_a_program_is_told(render_with, kilobytes):
     error = render_with(f"ulimit -v {kilobytes}\nexec PROGRAM")
 
