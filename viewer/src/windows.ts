@@ -32,5 +32,8 @@ export function dragged(from: Window, dx: number, dy: number, range: number): Wi
 
 /** All values of an image. */
 export function wholeRange(least: number, most: number): Window {
-  return { center: (least + most + 1) / 2, width: Math.max(1, most - least + 1) };
+  if (Number.isInteger(least) && Number.isInteger(most)) {
+    return { center: (least + most + 1) / 2, width: most - least + 1 };
+  }
+  return { center: (least + most) / 2, width: most - least };
 }
