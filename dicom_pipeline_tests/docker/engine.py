@@ -77,12 +77,12 @@ class Engine(ServerProcess):
         """What `docker-compose` prints."""
         return self._run("docker-compose", *arguments, **more).stdout
 
-    def build(self, context: Path, file: str, tag: str, **arguments: str) -> None:
+    def build(self, context: Path, file: str, tag: str, *options: str, **arguments: str) -> None:
         """Build an image as on a machine without BuildKit."""
         given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
         self.docker(
             *("build", "--quiet", "--network=host", f"--file={context / file}", f"--tag={tag}"),
-            *given,
+            *(*options, *given),
             str(context),
         )
 

@@ -31,13 +31,14 @@ def build_all(engine: Engine, work: Path) -> None:
     project = project_context(work / "project")
     index = {name: os.environ[name] for name in ("PIP_INDEX_URL",) if os.environ.get(name)}
     for name in OURS:
-        more = index if name != "nginx" else {}
-        engine.build(
-            project, f"docker/{name}.Dockerfile", f"dicom-pipeline-{name}", BASE_IMAGE=BASE, **more
-        )
-    engine.build(
-        services_context(work / "services"), "services.Dockerfile", SERVICES, BASE_IMAGE=BASE
-    )
+        file, tag = f"docker/{name}.Dockerfile", f"dicom-pipeline-{name}"
+        more = {"BASE_IMAGE": BASE, **(index if name != "nginx" else {})}
+        if name != "nginx":  # the stage with the packages is kept by its name
+            engine.build(project, file, f"{tag}-build", "--target=build", **more)
+        engine.build(project, file, tag, **more)
+    services = services_context(work / "services")
+    engine.build(services, "services.Dockerfile", SERVICES, BASE_IMAGE=BASE)
+    engine.docker("image", "prune", "--force")
 
 
 def make_base(engine: Engine) -> None:
