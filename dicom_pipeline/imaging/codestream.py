@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple
 _SOI: Final = b"\xff\xd8"
 JPEG_END: Final = b"\xff\xd9"
 _APP0: Final = 0xE0
+_APP1: Final = 0xE1
+_APP2: Final = 0xE2
 _APP14: Final = 0xEE
 _SOS: Final = 0xDA
 _JPEG_LS_SOF: Final = 0xF7
@@ -41,6 +43,8 @@ class JpegHeader(NamedTuple):
     """Ss: the predictor of lossless JPEG; NEAR of JPEG-LS (0 is lossless)."""
     point_transform: int
     """Al: bits shifted away before lossless coding."""
+    shown_otherwise: bool = False
+    """Whether an Exif orientation or an ICC profile asks for other pixels than the decoded ones."""
 
     @property
     def components(self) -> int:
@@ -49,7 +53,7 @@ class JpegHeader(NamedTuple):
     @property
     def layout(self) -> "JpegHeader":
         """What all frames of an object have in common: all but the predictor and NEAR."""
-        return self._replace(selection=0, point_transform=0)
+        return self._replace(selection=0, point_transform=0, shown_otherwise=False)
 
     @property
     def lossless(self) -> bool:
@@ -92,12 +96,14 @@ def jpeg_header(frame: bytes) -> JpegHeader | None:
     sof = b""
     marker_of_sof = 0
     adobe_transform: int | None = None
-    jfif = False
+    jfif = shown_otherwise = False
     for marker, segment in _jpeg_segments(frame):
         if marker == _APP0 and segment.startswith(b"JFIF"):
             jfif = True
         elif marker == _APP14 and segment.startswith(b"Adobe") and len(segment) >= 12:  # noqa: PLR2004
             adobe_transform = segment[11]
+        elif marker in {_APP1, _APP2}:
+            shown_otherwise |= segment.startswith((b"ICC_PROFILE\0", b"Exif\0"))
         elif _is_sof(marker):
             marker_of_sof, sof = marker, segment
         elif marker == _SOS:
@@ -118,6 +124,7 @@ def jpeg_header(frame: bytes) -> JpegHeader | None:
                 scan_components=scanned,
                 selection=last[0],
                 point_transform=last[2] & 0x0F,
+                shown_otherwise=shown_otherwise,
             )
     return None
 

@@ -12,9 +12,9 @@ from dicom_pipeline.imaging.encoding import PixelForm
 from dicom_pipeline.imaging.frames import encoded_frames
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.legacy_elements import (
-    expand_segmented_palettes,
     move_embedded_overlays,
     promote_pixel_values,
+    write_plain_palettes,
 )
 from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.rendering import Decision
@@ -32,7 +32,7 @@ def display_copy(decision: Decision, source: DicomObject, image: Image, form: Pi
     assert syntax is not None
     if syntax.family in STORED_AS_CELLS and not image.floating:
         move_embedded_overlays(source, image, copy)
-    expand_segmented_palettes(source, copy)
+    write_plain_palettes(copy)
     if image.signed and image.bits_allocated == _BYTE:
         promote_pixel_values(copy)
     _describe_pixels(copy, image, form)

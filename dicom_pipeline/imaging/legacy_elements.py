@@ -10,9 +10,11 @@ from pydicom.pixels.processing import apply_color_lut
 from dicom_pipeline.imaging.decoding import stored_cells
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.objects import DicomObject
+from dicom_pipeline.imaging.samples import Pixels
 
 _OVERLAY_GROUPS: Final = range(0x6000, 0x6020, 2)
 _BITS_ALLOCATED, _BIT_POSITION, _FRAMES, _DATA = 0x0100, 0x0102, 0x0015, 0x3000
+_LEVELS: Final = 256
 _COLOURS: Final = ("Red", "Green", "Blue")
 _PIXEL_VALUES: Final = (
     "SmallestImagePixelValue",
@@ -63,24 +65,45 @@ def _planes(source: DicomObject, image: Image, bits: dict[int, int]) -> dict[int
     }
 
 
-def expand_segmented_palettes(source: DicomObject, copy: Dataset) -> None:
-    """Replace segmented lookup tables by whole ones of 16 bits (PS3.3 C.7.9.2)."""
-    if "SegmentedRedPaletteColorLookupTableData" not in source.dataset:
+def write_plain_palettes(copy: Dataset) -> None:
+    """Write lookup tables whole and in one form for all colours (PS3.3 C.7.9.1, C.7.9.2).
+
+    Up to 256 colours get tables of bytes, more get words whose two bytes are equal: viewers show
+    the upper 8 bits, and guess the width of an entry by the values and the length of the tables.
+
+    Args:
+        copy: a data set in little endian; without a palette it is left as it is.
+    """
+    if "RedPaletteColorLookupTableDescriptor" not in copy:
         return
-    entries, first, bits = source.dataset.RedPaletteColorLookupTableDescriptor
+    entries, first, _ = copy.RedPaletteColorLookupTableDescriptor
     entries = entries or 1 << 16
-    colours = apply_color_lut(np.arange(first, first + entries).astype(np.uint16), source.dataset)
-    wide = colours.astype(np.uint16) * (257 if bits == 8 else 1)  # noqa: PLR2004
+    colours = _colours(copy, entries, first)
+    if colours.max() >= _LEVELS:
+        colours = colours >> 8
+    if entries % 2 and entries < _LEVELS:
+        colours, entries = np.concatenate([colours, colours[-1:]]), entries + 1
+    in_bytes = entries <= _LEVELS
+    bits, dtype, factor = (8, "u1", 1) if in_bytes else (16, "<u2", 257)
+    tables = (colours.astype(np.uint16) * factor).astype(dtype)
     for index, colour in enumerate(_COLOURS):
-        descriptor = [entries % (1 << 16), first, 16]
-        del copy[f"Segmented{colour}PaletteColorLookupTableData"]
-        tag = f"{colour}PaletteColorLookupTableDescriptor"
-        copy[tag].value = descriptor
-        setattr(
-            copy,
-            f"{colour}PaletteColorLookupTableData",
-            np.ascontiguousarray(wide[..., index]).astype("<u2").tobytes(),
-        )
+        copy.pop(f"Segmented{colour}PaletteColorLookupTableData", None)
+        descriptor = f"{colour}PaletteColorLookupTableDescriptor"
+        copy[descriptor].value = [entries % (1 << 16), first, bits]
+        value = np.ascontiguousarray(tables[:, index]).tobytes()
+        copy.add_new(f"{colour}PaletteColorLookupTableData", "OW", value)
+
+
+def _colours(dataset: Dataset, entries: int, first: int) -> Pixels:
+    """(entries, 3) as they stand in the tables: segmented, or whole with a byte of padding."""
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        return apply_color_lut(np.arange(first, first + entries).astype(np.uint16), dataset)
+    columns = []
+    for colour in _COLOURS:
+        table = bytes(dataset[f"{colour}PaletteColorLookupTableData"].value)
+        dtype = "<u2" if len(table) >= 2 * entries else "u1"
+        columns.append(np.frombuffer(table, dtype)[:entries])
+    return np.stack(columns, axis=-1)
 
 
 def promote_pixel_values(copy: Dataset) -> None:

@@ -7,8 +7,10 @@ generated and real files.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from dicom_pipeline.imaging.codestream import Jpeg2000Header, JpegHeader
-from dicom_pipeline.imaging.decoding import stored_cells
+from dicom_pipeline.imaging.decoding import decode_frames, stored_cells
 from dicom_pipeline.imaging.frames import Fragments
 from dicom_pipeline.imaging.image import (
     COLOUR_SAMPLES,
@@ -20,9 +22,12 @@ from dicom_pipeline.imaging.image import (
 )
 from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode
+from dicom_pipeline.imaging.samples import Pixels
 from dicom_pipeline.imaging.transfer_syntaxes import (
+    EXPLICIT_VR_BIG_ENDIAN,
     JPEG_BASELINE,
     JPEG_EXTENDED,
+    JPEG_XL_RECOMPRESSION,
     Family,
     Viewer,
 )
@@ -35,6 +40,13 @@ _NATIVE_LAYOUT: Final = frozenset(
 _BYTE: Final = 8
 _WORD: Final = 16
 _LAST_PREDICTOR: Final = 7
+_HALF_WORD: Final = 1 << 15
+_LARGEST_UNSIGNED: Final = (1 << 32) - 1
+_LEVELS: Final = 256
+_COLOURS: Final = ("Red", "Green", "Blue")
+_DECODED_AS_EXTENDED: Final = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
+_CONVERTED: Final = frozenset({"YBR_FULL", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
+"""Labels of samples of full size that the viewer sends through a conversion of 8-bit colour."""
 _BASELINE_SOFS: Final = frozenset({0xC0, 0xC1, 0xC2})
 
 
@@ -168,6 +180,109 @@ def _interleave_contradicts(evidence: Evidence) -> bool:
     )
 
 
+def _is_wide_and_converted(evidence: Evidence) -> bool:
+    """Colour of more than 8 bits that goes through one of the viewer's conversions to 8 bits."""
+    image = evidence.image
+    if not image.colour or image.bits_allocated <= _BYTE:
+        return False
+    # The decoder of lossless JPEG tells the viewer that its samples are interleaved.
+    by_plane = image.planar and evidence.family is not Family.JPEG_LOSSLESS
+    return image.photometric in _CONVERTED or (image.photometric == "RGB" and by_plane)
+
+
+def _is_subsampled_by_label_alone(evidence: Evidence) -> bool:
+    """Full YCbCr samples labelled as subsampled: the viewer converts them to RGB nowhere."""
+    transformed = evidence.j2k is not None and evidence.j2k.multiple_component_transform
+    recompressed = _uid_is(evidence, JPEG_XL_RECOMPRESSION)
+    return evidence.image.photometric in SUBSAMPLED and not (transformed or recompressed)
+
+
+def _never_decoded(evidence: Evidence) -> bool:
+    """Whether the syntax alone settles it: two retired ones go through the decoder of another."""
+    syntax, jpeg = evidence.source.syntax, evidence.jpeg
+    if syntax is None or syntax.viewer is not Viewer.NEVER:
+        return False
+    grey = jpeg is not None and jpeg.components == 1 and jpeg.precision == _BYTE
+    return not (grey and syntax.uid in _DECODED_AS_EXTENDED)
+
+
+def _palette_misread(evidence: Evidence) -> bool:
+    """Whether the viewer misreads a whole palette.
+
+    It reads the first of its descriptors for all three tables, refuses a table with a byte more
+    than its entries, and takes entries of 16 bits for 8 where no red is above 255.
+    """
+    if evidence.image.photometric != PALETTE:
+        return False
+    dataset = evidence.source.dataset
+    tables = [bytes(dataset[f"{colour}PaletteColorLookupTableData"].value) for colour in _COLOURS]
+    descriptors = [
+        list(dataset[f"{colour}PaletteColorLookupTableDescriptor"].value) for colour in _COLOURS
+    ]
+    entries, _, bits = descriptors[0]
+    entries = entries or 1 << _WORD
+    if any(one != descriptors[0] for one in descriptors):
+        return True
+    if any(len(table) != len(tables[0]) for table in tables):
+        return True
+    if len(tables[0]) == entries:
+        return False
+    if len(tables[0]) != 2 * entries:
+        return True
+    order = ">" if _uid_is(evidence, EXPLICIT_VR_BIG_ENDIAN) else "<"
+    red, green, blue = (int(np.frombuffer(table, f"{order}u2").max()) for table in tables)
+    return max(green, blue) >= _LEVELS > red if bits > _BYTE else max(red, green, blue) >= _LEVELS
+
+
+def _big_endian_unread(evidence: Evidence) -> bool:
+    """What the viewer does not turn around in Explicit VR Big Endian."""
+    if not _uid_is(evidence, EXPLICIT_VR_BIG_ENDIAN):
+        return False
+    image, source = evidence.image, evidence.source
+    if image.floating or image.bits_allocated not in {_BYTE, _WORD}:
+        return True
+    in_words = source.pixels is not None and source.pixels.vr == "OW"
+    return image.photometric == PALETTE or (image.bits_allocated == _BYTE and in_words)
+
+
+def _frames_are_uneven(evidence: Evidence) -> bool:
+    return evidence.image.frames > 1 and len(evidence.source.pixel_bytes) != (
+        evidence.image.total_bytes
+    )
+
+
+def _fractions_are_lost(evidence: Evidence) -> bool:
+    """Whether a frame of floats with fractions lies between two whole numbers.
+
+    The viewer chooses the type of its array by the smallest and the largest value alone.
+    """
+    if not evidence.image.floating:
+        return False
+    return any(
+        _taken_for_integers(frame) for frame in decode_frames(evidence.source, evidence.image)
+    )
+
+
+def _taken_for_integers(frame: Pixels) -> bool:
+    frame = frame.astype(np.float32)
+    low, high = frame.min(), frame.max()
+    if not (np.isfinite((low, high)).all() and low == np.rint(low) and high == np.rint(high)):
+        return False
+    held = high <= _LARGEST_UNSIGNED if low >= 0 else low >= -_HALF_WORD and high < _HALF_WORD
+    return bool(held and (frame != np.rint(frame)).any())
+
+
+def _rounds_to_float(evidence: Evidence) -> bool:
+    """Whether signed integers of 32 bits have more digits than the floats that they become."""
+    image = evidence.image
+    if not image.signed or image.floating or image.bits_allocated <= _WORD:
+        return False
+    return any(
+        int(frame.min()) < 0 and bool((frame != frame.astype(np.float32)).any())
+        for frame in decode_frames(evidence.source, image)
+    )
+
+
 def _uid_is(evidence: Evidence, uid: str) -> bool:
     return evidence.source.syntax_uid == uid
 
@@ -204,9 +319,10 @@ IMAGE_RULES: Final = (
          "without PixelRepresentation or PlanarConfiguration the image does not load"),
     Rule("double-float", _ALL, lambda e: e.source.pixel_keyword == "DoubleFloatPixelData",
          "64-bit floats: `no pixel data`"),
-    Rule("syntax-never", _ALL,
-         lambda e: e.source.syntax is not None and e.source.syntax.viewer is Viewer.NEVER,
-         "no decoder for the transfer syntax, or wrong pixels for every image"),
+    Rule("syntax-never", _ALL, _never_decoded,
+         "no decoder for the transfer syntax, or wrong pixels for nearly every image"),
+    Rule("big-endian", _ONLY_NATIVE, _big_endian_unread,
+         "big-endian words other than 16-bit pixels are not turned around: wrong pixels or none"),
     Rule("fragments-without-offsets", _ALL, _loses_fragments,
          "several fragments a frame and no offset table: frames are lost or mixed"),
     # What the attributes say
@@ -222,15 +338,30 @@ IMAGE_RULES: Final = (
     Rule("segmented-palette", _ALL,
          lambda e: "SegmentedRedPaletteColorLookupTableData" in e.source.dataset,
          "segmented palettes never load"),
+    Rule("palette-tables", _ALL, _palette_misread,
+         "the palette is read by the red table's descriptor and values: wrong colours or an error"),
     Rule("subsampled-native", _NATIVE_LAYOUT, lambda e: e.image.photometric in SUBSAMPLED,
          "subsampled colour in native pixel data: wrong pixels"),
     Rule("high-bit", _CELLS, lambda e: e.image.high_bit != e.image.bits_stored - 1,
          "HighBit is ignored: wrong pixels"),
+    Rule("uneven-frames", _ONLY_NATIVE, _frames_are_uneven,
+         "pixel data that does not divide into the frames is refused: `Invalid frame length`"),
     Rule("padding", _ONLY_NATIVE,
          lambda e: len(e.source.pixel_bytes) - e.image.total_bytes > 1,
          "more pixel data than the attributes ask for"),
     Rule("stray-bits", _CELLS, _has_stray_bits,
          "bits above HighBit are taken for the pixel's: wrong pixels"),
+    Rule("wide-colour-converted", _ALL, _is_wide_and_converted,
+         "colour of more than 8 bits is cut to 8 where it is converted to interleaved RGB"),
+    Rule("subsampled-by-label", frozenset(Family) - _NATIVE_LAYOUT - _ONLY_JPEG,
+         _is_subsampled_by_label_alone,
+         "full YCbCr samples labelled as subsampled are taken for RGB: wrong colours"),
+    Rule("unknown-colour", _ALL, lambda e: e.image.photometric == "XYB",
+         "a label that the viewer does not know for colour"),
+    Rule("float-between-whole-numbers", _ALL, _fractions_are_lost,
+         "a float image between two whole numbers becomes integers: its fractions are lost"),
+    Rule("signed-32-bit-rounded", _ALL, _rounds_to_float,
+         "signed 32-bit pixels become floats of 24 bits: rounded"),
     # RLE
     Rule("rle-32-bit", _ONLY_RLE, lambda e: e.image.bits_allocated > _WORD,
          "32-bit RLE: an error"),
@@ -253,12 +384,19 @@ IMAGE_RULES: Final = (
     Rule("jpeg-rgb-without-marker", _ONLY_JPEG,
          lambda e: _uid_is(e, JPEG_BASELINE) and _rgb_taken_for_ybr(e),
          "RGB JPEG without an Adobe marker is taken for YCbCr: wrong colours"),
+    Rule("jpeg-shown-otherwise", _ONLY_JPEG,
+         lambda e: _uid_is(e, JPEG_BASELINE) and e.jpeg is not None
+         and e.jpeg.components == COLOUR_SAMPLES and e.jpeg.shown_otherwise,
+         "the browser turns or recolours it by its Exif orientation or ICC profile"),
     Rule("jpeg-extended-colour", _ONLY_JPEG,
          lambda e: _uid_is(e, JPEG_EXTENDED) and _colour_label_contradicts(e),
          "JPEG Extended whose colour label does not fit the codestream: wrong colours"),
     Rule("jpeg-lossless-16-bit-colour", _ONLY_JPEG_LOSSLESS,
          lambda e: e.jpeg is not None and e.jpeg.components > 1 and e.jpeg.precision > _BYTE,
          "lossless JPEG colour of more than 8 bits: wrong pixels"),
+    Rule("jpeg-lossless-scans", _ONLY_JPEG_LOSSLESS,
+         lambda e: e.jpeg is not None and e.jpeg.scan_components < e.jpeg.components,
+         "only the first scan is decoded: wrong colours"),
     Rule("jpeg-lossless-predictor-7", _ONLY_JPEG_LOSSLESS,
          lambda e: e.jpeg is not None and e.jpeg.selection == _LAST_PREDICTOR
          and e.jpeg.precision == _WORD,
@@ -277,16 +415,13 @@ IMAGE_RULES: Final = (
     Rule("j2k-more-than-16-bits", JPEG_2000_FAMILIES,
          lambda e: e.j2k is not None and e.j2k.precision > _WORD,
          "more than 16 bits: wrong pixels"),
-    Rule("j2k-16-bit-colour", _ONLY_JPEG_2000,
-         lambda e: e.j2k is not None and e.image.colour and e.j2k.precision > _BYTE
-         and e.j2k.multiple_component_transform,
-         "colour of more than 8 bits with a component transform: wrong pixels"),
-    Rule("htj2k-16-bit-colour", _ONLY_HTJ2K,
-         lambda e: e.j2k is not None and e.image.colour and e.j2k.precision > _BYTE,
-         "colour of more than 8 bits: wrong pixels"),
+    Rule("htj2k-without-transform", _ONLY_HTJ2K,
+         lambda e: e.j2k is not None and e.image.colour
+         and not e.j2k.multiple_component_transform,
+         "colour without a component transform: wrong pixels"),
     Rule("j2k-transform-labelled-ybr", JPEG_2000_FAMILIES,
          lambda e: e.j2k is not None and e.j2k.multiple_component_transform
-         and e.image.photometric.startswith("YBR_FULL"),
+         and e.image.photometric == "YBR_FULL",
          "decoded RGB is converted once more because of its label: wrong colours"),
     Rule("j2k-planar", JPEG_2000_FAMILIES,
          lambda e: e.image.planar and e.image.photometric == "RGB",

@@ -87,7 +87,7 @@ _ROWS: Final = (
     (f"{_1_2}.1.98", "Encapsulated Uncompressed Explicit VR Little Endian",
      Family.ENCAPSULATED_NATIVE, _D, _LS, False),
     (f"{_1_2}.1.99", "Deflated Explicit VR Little Endian", Family.DEFLATED, _N, _EXPLICIT, False),
-    (EXPLICIT_VR_BIG_ENDIAN, "Explicit VR Big Endian", Family.NATIVE, _N, _EXPLICIT, False),
+    (EXPLICIT_VR_BIG_ENDIAN, "Explicit VR Big Endian", Family.NATIVE, _D, _EXPLICIT, False),
     (f"{_1_2}.8.1", "Deflated Image Frame Compression", Family.DEFLATED_FRAMES, _D, _LS, False),
     (GE_PRIVATE, "GE private: Implicit VR Little Endian with big-endian pixel data",
      Family.NATIVE, _N, _EXPLICIT, False),

@@ -166,8 +166,8 @@ def j2k(pixels: np.ndarray, *, mct: bool = False, bits: int | None = None) -> by
     )
 
 
-def htj2k(pixels: np.ndarray) -> bytes:
-    return bytes(imagecodecs.htj2k_encode(pixels))
+def htj2k(pixels: np.ndarray, *, mct: bool = True) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(pixels, rgb=mct and pixels.ndim == 3))
 
 
 def jxl(pixels: np.ndarray) -> bytes:

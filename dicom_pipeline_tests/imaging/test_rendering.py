@@ -64,12 +64,30 @@ def float64(path: Path) -> Path:
     return save(path, ds, EXPLICIT)
 
 
+def float32(path: Path, low: float, high: float) -> Path:
+    ds = header(np.zeros((4, 4), "f4"))
+    ds.add_new("FloatPixelData", "OF", np.linspace(low, high, 16).astype("<f4").tobytes())
+    return save(path, ds, EXPLICIT)
+
+
+def one_component_scanned(frame: bytes) -> bytes:
+    """A JPEG whose first scan is said to be of one component of three."""
+    scan = frame.index(b"\xff\xda")
+    end = scan + 2 + int.from_bytes(frame[scan + 2 : scan + 4], "big")
+    head = b"\xff\xda\0\x08\x01" + frame[scan + 5 : scan + 7] + frame[end - 3 : end]
+    return frame[:scan] + head + frame[end:]
+
+
 def palette(path: Path) -> Path:
     return indexed(path, segmented=True)
 
 
-def indexed(path: Path, *, segmented: bool = False, without: str | None = None) -> Path:
+def indexed(
+    path: Path, *, segmented: bool = False, without: str | None = None, red: int | None = None
+) -> Path:
     ds = palettes(header(GREY, PhotometricInterpretation="PALETTE COLOR"), segmented=segmented)
+    if red is not None:
+        ds.RedPaletteColorLookupTableData = bytes([red]) * 512
     if without is not None:
         delattr(ds, without)
     ds.add_new("PixelData", "OB", GREY.tobytes())
@@ -93,8 +111,10 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("attributes-missing", lambda p: native(p, GREY, PixelRepresentation=None)),
     ("attributes-missing", lambda p: native(p, COLOUR, PlanarConfiguration=None)),
     ("double-float", float64),
-    ("syntax-never", lambda p: native(p, GREY16, BIG_ENDIAN)),
-    ("syntax-never", lambda p: encapsulated(p, GREY, f"{P}.4.55", [jpeg(GREY)])),
+    ("syntax-never", lambda p: encapsulated(p, GREY, f"{P}.4.52", [jpeg(GREY)])),
+    ("syntax-never", lambda p: encapsulated(p, COLOUR, f"{P}.4.55", [jpeg(COLOUR)])),
+    ("big-endian", lambda p: native(p, GREY.astype("u4"), BIG_ENDIAN)),
+    ("big-endian", lambda p: native(p, GREY, BIG_ENDIAN)),  # bytes in words
     ("fragments-without-offsets", lambda p: encapsulated(
         p, GREY, f"{P}.4.50", [jpeg(GREY)] * 2, offsets=False, fragments=2, NumberOfFrames=2)),
     ("one-bit", lambda p: native(
@@ -146,9 +166,24 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("j2k-sign", lambda p: encapsulated(p, GREY16, f"{P}.4.90", [j2k(SIGNED16)])),
     ("j2k-more-than-16-bits", lambda p: encapsulated(
         p, GREY.astype("u4"), f"{P}.4.90", [j2k(GREY.astype("u4"), bits=20)])),
-    ("j2k-16-bit-colour", lambda p: encapsulated(
-        p, COLOUR16, f"{P}.4.90", [j2k(COLOUR16, mct=True)])),
-    ("htj2k-16-bit-colour", lambda p: encapsulated(p, COLOUR16, f"{P}.4.201", [htj2k(COLOUR16)])),
+    ("wide-colour-converted", lambda p: encapsulated(
+        p, COLOUR16, f"{P}.4.90", [j2k(COLOUR16, mct=True)], PhotometricInterpretation="YBR_RCT")),
+    ("wide-colour-converted", lambda p: native(p, COLOUR16, PlanarConfiguration=1)),
+    ("subsampled-by-label", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.80", [jls(COLOUR)], PhotometricInterpretation="YBR_FULL_422")),
+    ("unknown-colour", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.112", [jxl(COLOUR)], PhotometricInterpretation="XYB")),
+    ("htj2k-without-transform", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.201", [htj2k(COLOUR, mct=False)])),
+    ("uneven-frames", lambda p: native(p, np.stack([GREY[:5, :7]] * 3), NumberOfFrames=3)),
+    ("palette-tables", lambda p: indexed(p, red=0)),
+    ("float-between-whole-numbers", lambda p: float32(p, 0, 1)),
+    ("signed-32-bit-rounded", lambda p: native(p, np.array([[-(1 << 30) + 1, 5]], "i4"))),
+    ("jpeg-shown-otherwise", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.50", [b"\xff\xd8\xff\xe1\0\x08Exif\0\0" + jpeg(COLOUR)[2:]],
+        PhotometricInterpretation="YBR_FULL_422")),
+    ("jpeg-lossless-scans", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.70", [one_component_scanned(lossless(COLOUR, 1))])),
     ("j2k-transform-labelled-ybr", lambda p: encapsulated(
         p, COLOUR, f"{P}.4.90", [j2k(COLOUR, mct=True)], PhotometricInterpretation="YBR_FULL")),
     ("j2k-planar", lambda p: encapsulated(
@@ -189,6 +224,15 @@ FAILED: list[tuple[str, Maker]] = [
 
 KEPT: list[tuple[str, Maker]] = [
     ("implicit, 8 bit", lambda p: native(p, GREY, IMPLICIT)),
+    ("big-endian, 16 bit", lambda p: native(p, GREY16, BIG_ENDIAN)),
+    ("big-endian, RGB", lambda p: native(p, COLOUR16, BIG_ENDIAN)),
+    ("floats", lambda p: float32(p, 0.5, 7)),
+    ("floats that are whole numbers", lambda p: float32(p, 0, 15)),
+    ("palette", indexed),
+    ("progressive, grey", lambda p: encapsulated(p, GREY, f"{P}.4.55", [jpeg(GREY)])),
+    ("JPEG 2000, 16-bit RGB", lambda p: encapsulated(
+        p, COLOUR16, f"{P}.4.90", [j2k(COLOUR16, mct=True)])),
+    ("HTJ2K, 16-bit RGB", lambda p: encapsulated(p, COLOUR16, f"{P}.4.201", [htj2k(COLOUR16)])),
     ("explicit, 12 bit", lambda p: native(p, GREY12, BitsStored=12)),
     ("explicit, signed", lambda p: native(p, SIGNED16)),
     ("explicit, RGB", lambda p: native(p, COLOUR)),

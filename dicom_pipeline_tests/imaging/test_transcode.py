@@ -234,8 +234,9 @@ def test_a_segmented_palette_is_expanded(tmp_path, target):
 
     made = rendition(save(tmp_path / "object.dcm", ds, EXPLICIT), target)
 
-    red = np.frombuffer(made.RedPaletteColorLookupTableData, "<u2")
-    assert (len(red), red[0], red[255]) == (256, 0, 0xFF00)
+    red = made.RedPaletteColorLookupTableData
+    assert made.RedPaletteColorLookupTableDescriptor == [256, 0, 8]
+    assert (len(red), red[0], red[255]) == (256, 0, 0xFF)
     assert "SegmentedRedPaletteColorLookupTableData" not in made
     assert made.PhotometricInterpretation == "PALETTE COLOR"
     assert np.array_equal(pixels_of(target)[0], GREY)
