@@ -22,7 +22,7 @@ WORKDIR /build
 COPY docker/wheels/ docker/wheels/
 COPY docker/build-venv docker/build.lock docker/dagster.lock docker/
 RUN docker/build-venv packages docker/dagster.lock
-COPY pyproject.toml README.md LICENSE dagster.yaml ./
+COPY pyproject.toml hatch_build.py README.md LICENSE dagster.yaml ./
 COPY sql/ sql/
 COPY dicom_pipeline/ dicom_pipeline/
 COPY receiver/ receiver/
