@@ -18,7 +18,9 @@ def upstream():
 @pytest.fixture(scope="module")
 def nginx(upstream):
     with running_nginx(
-        NGINX_UI_UPSTREAM=f"127.0.0.1:{upstream.port}", NGINX_CORS_ORIGINS=ALLOWED_ORIGIN
+        NGINX_UI_UPSTREAM=f"127.0.0.1:{upstream.port}",
+        NGINX_CORS_ORIGINS=ALLOWED_ORIGIN,
+        NGINX_HSTS_SECONDS="600",
     ) as server:
         for tenant in ("north", "south"):
             write(server.storage / tenant / f"{OBJECT}.dcm", b"object of %s" % tenant.encode())

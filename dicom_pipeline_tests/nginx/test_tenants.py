@@ -132,6 +132,7 @@ def test_browsers_are_told_what_it_is_and_how_long_it_keeps(nginx, path, media_t
     headers = nginx.ask(path, **by("alice")).headers
     assert (headers["content-type"], headers["cache-control"]) == (media_type, cache_control)
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["strict-transport-security"] == "max-age=600"
     assert "default-src 'none'" in headers["content-security-policy"]
     again = nginx.ask(path, If_None_Match=headers["etag"], **by("alice"))
     assert (again.status, again.body) == (304, b"")

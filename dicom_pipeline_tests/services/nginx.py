@@ -78,7 +78,12 @@ class Nginx(ServerProcess):
                 worker.kill()
 
     def answers(self) -> bool:
-        return answers(HOST, self.https_port)
+        # While it tests its configuration, it listens as well for a moment.
+        try:
+            serving = self._process is not None and self.pid == self._process.pid
+        except (FileNotFoundError, ValueError):
+            return False
+        return serving and answers(HOST, self.https_port)
 
     @property
     def pid(self) -> int:
