@@ -14,6 +14,7 @@ RUN apt-get update \
     && groupadd --gid 10001 dicom \
     && useradd --uid 10001 --gid dicom --no-create-home --shell /usr/sbin/nologin dicom \
     && install --directory --owner dicom --group dicom --mode 0700 \
+       /data /data/storage /data/renditions /data/manifests \
        /var/lib/dicom-pipeline-users /run/dicom-pipeline-nginx
 COPY docker/ca-certificates/ /usr/local/share/ca-certificates/
 RUN rm -f /usr/local/share/ca-certificates/README.md && update-ca-certificates
