@@ -35,6 +35,10 @@ export function button(
   attributes: Attributes = {},
 ): HTMLButtonElement {
   const made = element("button", { type: "button", ...attributes }, label);
-  made.addEventListener("click", does);
+  made.addEventListener("click", ({ detail }) => {
+    // After a click of the mouse the keys are the page's again.
+    if (detail > 0) made.blur();
+    does();
+  });
   return made;
 }

@@ -64,7 +64,11 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog")) return;
   const { target } = event;
-  const typing = target instanceof HTMLInputElement && target.type !== "range";
+  const typing =
+    target instanceof HTMLSelectElement ||
+    (target instanceof HTMLInputElement && target.type !== "range");
+  // These answer to the space bar themselves.
+  if (event.key === " " && target instanceof Element && target.closest("button, video")) return;
   if (event.key === "Escape" && parseRoute(location.search).study) {
     go(formatRoute({ tenant: parseRoute(location.search).tenant }));
   } else if (event.key === "?" && !typing) showHelp();

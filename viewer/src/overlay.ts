@@ -60,7 +60,8 @@ function windowText(image: Stage): string {
   if (image.colour) return text("overlay", "colour");
   const { width, center } = image.window();
   const values = { width: formatNumber(width), center: formatNumber(center) };
-  return [text("overlay", "window", values), image.curve].filter(Boolean).join(" · ");
+  const table = image.hasUnusedTable ? text("overlay", "voi-lut") : "";
+  return [text("overlay", "window", values), image.curve, table].filter(Boolean).join(" · ");
 }
 
 function zoomText(image: Stage): string {

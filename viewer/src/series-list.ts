@@ -66,7 +66,13 @@ function entryOf(series: Series): HTMLElement[] {
     element(
       "span",
       { class: "other" },
-      `${number} · ${series.instances.length}${frames > series.instances.length ? ` (${frames})` : ""}`,
+      [
+        number,
+        text("overlay", "objects", { number: series.instances.length }),
+        frames > series.instances.length && text("overlay", "frames", { number: frames }),
+      ]
+        .filter(Boolean)
+        .join(" · "),
     ),
     ...(missing > 0
       ? [

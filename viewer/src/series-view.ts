@@ -194,7 +194,7 @@ export class SeriesView {
     const rate = numberOf(item.instance.metadata["RecommendedDisplayFrameRate"]) ?? numberOf(item.instance.metadata["CineRate"]);
     const video = new Video(rate);
     this.video = video;
-    this.place.append(video.host);
+    this.stage.host.after(video.host);
     await video.open(path);
     if (this.video !== video) return;
     this.setState("video", item);

@@ -188,6 +188,11 @@ export class Stage {
     return named && !LINEAR_FUNCTIONS.includes(String(named)) ? String(named) : undefined;
   }
 
+  /** Whether the object has a table of greys instead of a window: it is shown by its full range. */
+  get hasUnusedTable(): boolean {
+    return this.image?.voiLUT !== undefined && this.objectWindows().length === 0;
+  }
+
   /** The window in force. */
   window(): Window {
     return this.own ?? this.objectWindows()[0] ?? this.whole();
