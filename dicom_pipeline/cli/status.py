@@ -192,12 +192,17 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def run_status(settings: Settings, *, as_json: bool) -> int:
+def run_status(settings: Settings, *, as_json: bool, prometheus: bool = False) -> int:
     """The command `status`."""
     status = read_status(settings)
     console = screen()
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(status)).decode())  # noqa: T201
+        return OK
+    if prometheus:
+        from dicom_pipeline.cli.exposition import exposition  # noqa: PLC0415 - it imports us
+
+        print(exposition(status), end="")  # noqa: T201
         return OK
     console.print(_receiver_line(status))
     console.print(_queue_table(status))
