@@ -155,6 +155,7 @@ inside() {
 # shellcheck disable=SC2016 # the inner shell's own
 has() { inside sh -c 'PATH=$PATH:/usr/sbin; command -v "$0" >/dev/null' "$1"; }
 
+inside true || fail 1 "container $container cannot be entered: is it running?"
 if [ -n "${CA_UPDATE:-}" ]; then
   update=$CA_UPDATE
 elif has update-ca-certificates; then # Debian, Ubuntu, Alpine
