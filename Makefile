@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-fast lint format lock clean \
-	bench-receiver bench-receiver-memory bench-catalog bench-cache soak fuzz
+	bench-receiver bench-receiver-memory bench-catalog bench-cache bench-transcoding soak fuzz
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -74,6 +74,9 @@ bench-catalog: setup test-packages ## rows a second into the catalog, to benchma
 
 bench-cache: setup test-packages ## what the cache spares the index stage, to benchmarks/results/
 	$(BIN)/python -m benchmarks.cache $(ARGS)
+
+bench-transcoding: setup test-packages ## MB/s of renditions per codec, and memory for an object of 2 GB
+	$(BIN)/python -m benchmarks.transcoding $(ARGS)
 
 soak: setup test-packages ## good and bad senders against the receiver for half an hour
 	$(BIN)/python -m benchmarks.soak $(ARGS)

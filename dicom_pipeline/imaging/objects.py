@@ -40,6 +40,7 @@ _IDENTIFYING: Final = (
     "SOPInstanceUID",
     "MediaStorageSOPClassUID",
 )
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _READ_AT_ONCE: Final = 1 << 16
 """Longest value in bytes that is read where the data set is parsed."""
 _UNDEFINED: Final = 0xFFFFFFFF
@@ -108,6 +109,10 @@ def open_object(path: Path) -> Iterator[DicomObject]:
 
 def _deflated_meta(file: BinaryIO) -> FileMetaDataset | None:
     """The File Meta Information of a deflated data set, before which the file is left."""
+    # Nearly no object is deflated, and what is read here is read once more for the data set.
+    if _DEFLATED not in file.read(_READ_AT_ONCE):
+        return None
+    file.seek(0)
     with suppress(Exception):  # whatever is wrong here is told when the data set is read
         read_preamble(file, force=True)
         meta = _read_file_meta_info(file)

@@ -1,14 +1,11 @@
 """Writing a rendition frame by frame: what stands before the pixels, the frames, what follows."""
 
 import struct
-from io import BytesIO
 from typing import BinaryIO, Final, NamedTuple
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import UID
 
 from dicom_pipeline.imaging.encoding import LONGEST_VALUE, PixelForm
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
@@ -21,6 +18,7 @@ _PIXEL_DATA: Final = 0x7FE00010
 _FLOAT_PIXEL_DATA: Final = 0x7FE00008
 _ITEM: Final = struct.pack("<HH", 0xFFFE, 0xE000)
 _SEQUENCE_END: Final = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+_PREAMBLE: Final = 128
 _UNDEFINED: Final = 0xFFFFFFFF
 _LARGEST_BASIC_OFFSET: Final = (1 << 32) - 1
 _EXTENDED_ENTRY: Final = 8
@@ -57,35 +55,39 @@ def surround(copy: Dataset, form: PixelForm, frames: int) -> Surroundings:
         before.ExtendedOffsetTableLengths = bytes(_EXTENDED_ENTRY * frames)
     head = _head(before, form.syntax_uid)
     if native:
-        return Surroundings(head + _native_header(form, frames), _tail(after), None, None)
+        return Surroundings(head + _native_header(form, frames), _explicit(after), None, None)
     header = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, _UNDEFINED)
     if extended:
         # The two tables are the last elements, each behind a header of 12 bytes.
         lengths_at = len(head) - _EXTENDED_ENTRY * frames
         table_at = lengths_at - 12 - _EXTENDED_ENTRY * frames
-        return Surroundings(head + header + _item(b""), _tail(after), table_at, lengths_at)
+        return Surroundings(head + header + _item(b""), _explicit(after), table_at, lengths_at)
     table = _item(bytes(4 * frames))
     table_at = len(head) + len(header) + len(_item(b""))
-    return Surroundings(head + header + table, _tail(after), table_at, None)
+    return Surroundings(head + header + table, _explicit(after), table_at, None)
 
 
 def _head(copy: Dataset, syntax_uid: str) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = copy.get("SOPClassUID")
-    meta.MediaStorageSOPInstanceUID = copy.get("SOPInstanceUID")
-    if not (meta.MediaStorageSOPClassUID and meta.MediaStorageSOPInstanceUID):
+    """Preamble, File Meta Information (PS3.10 7.1) and data set."""
+    sop_class, sop_instance = (copy.get(name) for name in ("SOPClassUID", "SOPInstanceUID"))
+    if not (sop_class and sop_instance):
         raise ImagingError(ErrorCode.UNREADABLE_OBJECT, "SOPClassUID or SOPInstanceUID is missing")
-    meta.TransferSyntaxUID = UID(syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    copy.file_meta = meta
-    buffer = BytesIO()
-    # Without pixels pydicom does not ask whether they are encapsulated.
-    dcmwrite(buffer, copy, enforce_file_format=True)
-    return buffer.getvalue()
+    meta = struct.pack("<HH2sHL", 2, 1, b"OB", 0, 2) + b"\0\1"
+    for element, vr, text in (
+        (0x0002, b"UI", str(sop_class)),
+        (0x0003, b"UI", str(sop_instance)),
+        (0x0010, b"UI", syntax_uid),
+        (0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+        (0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+    ):
+        value = text.encode("ascii", errors="replace")
+        value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+        meta += struct.pack("<HH2sH", 2, element, vr, len(value)) + value
+    length = struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(meta))
+    return bytes(_PREAMBLE) + b"DICM" + length + meta + _explicit(copy)
 
 
-def _tail(copy: Dataset) -> bytes:
+def _explicit(copy: Dataset) -> bytes:
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = False, True
     write_dataset(buffer, copy)

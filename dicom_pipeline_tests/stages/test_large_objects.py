@@ -15,7 +15,7 @@ from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, Outcome
 from dicom_pipeline.imaging.transcode import LargeObject, render
-from dicom_pipeline.imaging.transfer_syntaxes import JPEG_LS_LOSSLESS
+from dicom_pipeline.imaging.transfer_syntaxes import JPEG_LS_LOSSLESS, PAPYRUS
 from dicom_pipeline.stages import large_objects
 from dicom_pipeline.stages.conversions import CheckPart, Conversion, EncodePart, convert
 from dicom_pipeline.stages.large_objects import convert_in_parts
@@ -103,7 +103,7 @@ def test_every_frame_has_one_fragment_and_its_offset(tmp_path, target):
 
 def test_native_targets_are_streamed_too(tmp_path, target):
     frames = FRAMES[:, :, :45]
-    source = native(tmp_path / "object.dcm", frames, f"{P}.2", NumberOfFrames=7)
+    source = native(tmp_path / "object.dcm", frames, PAPYRUS, NumberOfFrames=7)
 
     outcome = converted(source, target)
 
@@ -230,7 +230,7 @@ def test_more_pixels_than_native_data_can_hold_become_jpeg_ls_or_a_stated_failur
     tmp_path, target, monkeypatch
 ):
     monkeypatch.setattr("dicom_pipeline.imaging.encoding.LONGEST_VALUE", 1000)
-    carried = native(tmp_path / "a.dcm", FRAMES, f"{P}.2", NumberOfFrames=7)
+    carried = native(tmp_path / "a.dcm", FRAMES, PAPYRUS, NumberOfFrames=7)
     wide = encapsulated(tmp_path / "b.dcm", FRAMES[0].astype("u4"), f"{P}.5",
                         [rle(frame.astype("u4")) for frame in FRAMES],
                         NumberOfFrames=7)  # fmt: skip
