@@ -69,6 +69,11 @@ class Engine(ServerProcess):
     def answers(self) -> bool:
         return self._run("docker", "info", check=False).returncode == 0
 
+    def stop(self) -> None:
+        """Shut it down, and take away the mount that it leaves in its folder."""
+        super().stop()
+        self._run("umount", str(self.folder / "exec" / "netns" / "default"), check=False)
+
     def docker(self, *arguments: str, **more: object) -> str:
         """What the command `docker` prints."""
         return self._run("docker", *arguments, **more).stdout

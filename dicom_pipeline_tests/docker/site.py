@@ -68,7 +68,7 @@ class Site:
             if time.monotonic() > deadline:
                 logs = self.compose("logs", "--tail=30", "daemon", "code-server")
                 raise AssertionError(f"no {what} after {seconds} s: {logs[-4000:]}")
-            time.sleep(2)
+            time.sleep(5)
         return value
 
     def _write_files(self) -> None:

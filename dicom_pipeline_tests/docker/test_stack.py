@@ -25,7 +25,7 @@ from dicom_pipeline_tests.docker.site import TENANTS, USER_ID, Site
 from dicom_pipeline_tests.viewer.page import FLAGS, ViewerPage
 
 PUBLISHED = {443, 8444, 11112}
-FLOW_SECONDS = 400
+FLOW_SECONDS = 900
 STRAY_BITS = 0xF000
 """Bits above HighBit, which the viewer would show: such an object gets a display copy."""
 
@@ -173,6 +173,14 @@ def test_every_run_was_a_container_of_its_own_that_is_gone(site, done):
     site.wait_for(
         lambda: not {c["Id"] for c in site.engine.containers()} & set(used), 60, "end of containers"
     )
+
+
+def test_the_commands_work_beside_the_code_server_and_find_nothing_left(site, done):
+    def caught_up():
+        status = json.loads(site.execute("code-server", "dicom-pipeline", "status", "--json"))
+        return not sum(queue["lag_messages"] for queue in status["queues"])
+
+    site.wait_for(caught_up, FLOW_SECONDS, "end of the lag")
 
 
 def test_the_ui_is_for_operators_only(site, passwords):
