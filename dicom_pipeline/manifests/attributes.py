@@ -10,7 +10,7 @@ from typing import Final
 from dicom_pipeline.imaging.tag_columns import IMAGE, PATIENT, SERIES, STUDY, Kind, TagColumn
 from dicom_pipeline.table_columns import Row
 
-Value = str | int | float | list[str] | list[float]
+Value = str | int | float | list[str] | list[float] | list[int] | dict[str, str]
 Attributes = dict[str, Value]
 
 OF_PATIENT: Final = ("PatientID", "PatientBirthDate", "PatientSex")

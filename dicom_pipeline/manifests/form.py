@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from dicom_pipeline.imaging.outcomes import Action
 from dicom_pipeline.manifests.addresses import OBJECTS, RENDITIONS, Address
 from dicom_pipeline.manifests.attributes import OF_INSTANCE, OF_PIXELS, Attributes, attributes
+from dicom_pipeline.manifests.headers import PALETTE
 from dicom_pipeline.messages import PHASES
 from dicom_pipeline.table_columns import Row
 
@@ -34,8 +35,8 @@ INSTANCE_COLUMNS: Final = ("row_version", "file_path")
 MOST_FRAMES: Final = 20_000
 """Items of one object: a header may claim any number of frames."""
 
-Describe = Callable[[str], Attributes]
-"""What the pixels of a display copy are, by its path below the rendition root."""
+Describe = Callable[[str, str], Attributes]
+"""What the pixels of a file are: by the root of its URL, and its path below that."""
 
 
 class Entry(NamedTuple):
@@ -62,7 +63,8 @@ def entry(row: Row, url_of: Address, describe: Describe) -> Entry:
         row: its columns of ``instance``, and with `PREFIX` those of its rendition, NULL without.
         url_of: makes URLs.
         describe: reads the header of a display copy, as its pixels may have another form than the
-            original's. OHIF takes that form from the manifest: a wrong one gives false colours.
+            original's, and of an image with a palette. OHIF takes both from the manifest: without
+            them it shows false colours, or nothing.
     """
     action = _action(row)
     opened = _opened(row, action)
@@ -83,9 +85,9 @@ def entry(row: Row, url_of: Address, describe: Describe) -> Entry:
     if opened is None:
         failed = rendition["error_code"] is not None
         return Entry(False, failed, [{"metadata": metadata, "url": None, "rendition": rendition}])
-    if action == Action.TRANSCODE:
+    if action == Action.TRANSCODE or metadata.get("PhotometricInterpretation") == PALETTE:
         metadata = {k: v for k, v in metadata.items() if k not in OF_PIXELS}
-        metadata |= describe(opened.path)
+        metadata |= describe(opened.root, opened.path)
     url = url_of(f"{opened.root}{opened.path}")
     own: dict[str, object] = {"metadata": metadata, "url": url, "rendition": rendition}
     if opened.media_type == MP4:

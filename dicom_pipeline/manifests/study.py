@@ -88,7 +88,7 @@ def study_manifest(catalog: Catalog, study: Study, url_of: Address, describe: De
     """Build the manifest of a study. One without objects has no study in it.
 
     Raises:
-        TransientError: the catalog is away, or a display copy cannot be read.
+        TransientError: the catalog is away, or a header cannot be read.
     """
     key = {"tenant": study.tenant_id, "study": study.study_uid}
     rows = catalog.query(_STUDY, **key)

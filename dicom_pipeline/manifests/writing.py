@@ -10,14 +10,19 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dicom_pipeline.catalog import Catalog, DueManifest, Study, WrittenManifest
 from dicom_pipeline.errors import PipelineError, TransientError
-from dicom_pipeline.manifests.addresses import LIST_NAME, address, manifest_name
-from dicom_pipeline.manifests.display_copies import described
+from dicom_pipeline.manifests.addresses import (
+    LIST_NAME,
+    OBJECTS,
+    RENDITIONS,
+    address,
+    manifest_name,
+)
+from dicom_pipeline.manifests.headers import Headers
 from dicom_pipeline.manifests.listing import study_list
 from dicom_pipeline.manifests.study import study_manifest
 from dicom_pipeline.settings import Settings
@@ -63,7 +68,7 @@ class Writer:
         self._root = settings.manifests
         self._catalog = catalog
         self._url_of = address(settings)
-        self._describe = partial(described, settings.renditions)
+        self._headers = Headers({OBJECTS: settings.storage, RENDITIONS: settings.renditions})
 
     def write_due(self, portion: int = PORTION) -> Iterator[Batch]:
         """Write a portion of what is due, the oldest marks first, batch by batch.
@@ -71,7 +76,7 @@ class Writer:
         A study that cannot be written keeps its mark and is passed over.
 
         Raises:
-            TransientError: the catalog is away, a display copy cannot be read, or nothing can be
+            TransientError: the catalog is away, a header cannot be read, or nothing can be
                 written.
         """
         due = self._catalog.manifests_due(portion)
@@ -124,7 +129,7 @@ class Writer:
     def _write_manifest(self, study: Study) -> tuple[int, WrittenManifest]:
         path = self._folder(study.tenant_id) / manifest_name(study.study_uid)
         with atomic_file(path) as file:
-            manifest = study_manifest(self._catalog, study, self._url_of, self._describe)
+            manifest = study_manifest(self._catalog, study, self._url_of, self._headers.described)
             return file.write(manifest.content), manifest.summary
 
     def _write_list(self, tenant_id: str) -> int:

@@ -1,13 +1,15 @@
 """What a study's manifest says of its objects."""
 
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.manifests.display_copies import described
 from dicom_pipeline.manifests.form import MOST_FRAMES
+from dicom_pipeline.manifests.headers import Headers
 from dicom_pipeline_tests.manifests.home import CT, EXPLICIT, JPEG_LS, Home
 
 
@@ -61,14 +63,29 @@ def test_of_a_converted_object_whose_file_is_gone_the_pixels_are_not_described(h
 def test_a_rendition_root_that_is_away_is_no_reason_to_write_a_manifest(home, tmp_path):
     home.object()
     home.decision(action="transcode", file_path="hospital/1.4.1.dcm")
-    with pytest.raises(TransientError, match="rendition root"):
+    with pytest.raises(TransientError, match="renditions"):
         home.write()
     assert home.due()
 
 
 def test_a_file_that_is_no_dicom_describes_nothing(tmp_path):
     (tmp_path / "a.dcm").write_bytes(b"no DICOM")
-    assert described(tmp_path, "a.dcm") == {}
+    assert Headers({"/objects/": tmp_path}).described("/objects/", "a.dcm") == {}
+
+
+def test_a_palette_is_told_as_ohif_has_no_other_way_to_it(home):
+    original = home.settings.storage / "hospital" / "1.4.1.dcm"
+    original.parent.mkdir(parents=True)
+    source = get_testdata_file("examples_palette.dcm", download=False)
+    original.write_bytes(Path(source).read_bytes())
+    home.object(photometric_interpretation="PALETTE COLOR", file_path="hospital/1.4.1.dcm")
+    home.decision(source_path="hospital/1.4.1.dcm")
+    (entry,) = home.entries()
+    ds = dcmread(source)
+    for colour in ("Red", "Green", "Blue"):
+        told = entry["metadata"][f"{colour}PaletteColorLookupTableData"]["InlineBinary"]
+        assert b64decode(told) == ds[f"{colour}PaletteColorLookupTableData"].value
+    assert entry["metadata"]["RedPaletteColorLookupTableDescriptor"] == [256, 0, 16]
 
 
 def test_a_video_is_opened_as_mp4(home):

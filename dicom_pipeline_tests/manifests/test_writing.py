@@ -218,7 +218,7 @@ class Manifests(RuleBasedStateMachine):
         for row in home.catalog.query("SELECT tenant_id, study_uid FROM study_manifest"):
             study = Study(row["tenant_id"], row["study_uid"])
             if study not in due and home.path(f"{study.study_uid}.json").exists():
-                expected = study_manifest(home.catalog, study, url_of, lambda _: {}).content
+                expected = study_manifest(home.catalog, study, url_of, lambda *_: {}).content
                 assert home.path(f"{study.study_uid}.json").read_bytes() == expected
         indexed_studies = {
             Study(row["tenant_id"], row["study_uid"])
