@@ -17,10 +17,7 @@ BASE = "dicom-pipeline-base:bookworm"
 SERVICES = "dicom-pipeline-test-services"
 OURS = ("receiver", "dagster", "nginx")
 PACKAGES = "python3,ca-certificates"
-_BUILT_FROM = (
-    *("pyproject.toml", "README.md", "LICENSE", "dagster.yaml", ".dockerignore"),
-    *("sql", "dicom_pipeline", "receiver", "docker"),
-)
+_PAGE = Path("viewer") / "dist"
 _CA_FOLDER = Path("/usr/local/share/ca-certificates")
 _BOOTSTRAP_SECONDS = 900
 
@@ -64,8 +61,10 @@ def make_base(engine: Engine) -> None:
 
 def project_context(folder: Path) -> Path:
     """The working tree's own files as a build's context, with this machine's authorities."""
+    lines = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    wanted = [".dockerignore", *(line[1:] for line in lines if line.startswith("!"))]
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_BUILT_FROM],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *wanted],
         cwd=PROJECT,
         check=True,
         capture_output=True,
@@ -75,10 +74,9 @@ def project_context(folder: Path) -> Path:
         if (PROJECT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
-    page = PROJECT / "viewer" / "dist"
-    if not page.is_dir():
+    if not (PROJECT / _PAGE).is_dir():
         pytest.skip("the viewer's page is not built: make viewer")
-    shutil.copytree(page, folder / "viewer" / "dist")
+    shutil.copytree(PROJECT / _PAGE, folder / _PAGE)
     authorities = folder / "docker" / "ca-certificates"
     authorities.mkdir(exist_ok=True)
     for each in _CA_FOLDER.glob("*.crt"):
