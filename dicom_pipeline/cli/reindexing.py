@@ -20,9 +20,11 @@ from dicom_pipeline.messages import FAN_OUT
 from dicom_pipeline.reindexing import Counts, Reindexing, Scope
 from dicom_pipeline.reindexing.reading import open_pool
 from dicom_pipeline.settings import Settings
+from dicom_pipeline.warehouse import open_warehouse
 
 _LINE_SECONDS: Final = 10.0
 """Between two lines where there is no terminal."""
+_MADE: Final = "SELECT MIN(applied_at) AS made FROM schema_migration"
 _LISTED: Final = 10
 """Lines of the list that are shown."""
 
@@ -50,7 +52,8 @@ def run_reindex(settings: Settings, scope: Scope, wishes: Wishes) -> int:
         if wishes.dry_run:
             counts = reindexing.look(shown.say)
             return _conclude(counts, None)
-        journal = reindexing.open_journal(settings.home, from_start=wishes.from_start)
+        tables = _tables(settings)
+        journal = reindexing.open_journal(settings.home, tables, from_start=wishes.from_start)
         if journal.resumed:
             shown.say(f"going on behind {journal.after}; --from-start begins anew")
         counts = reindexing.publish(journal, wishes.ahead)
@@ -153,6 +156,19 @@ def _quote(listed: Path) -> None:
     with listed.open(encoding="utf-8") as file:
         for line, _ in zip(file, range(_LISTED), strict=False):
             print(line.rstrip("\n"))  # noqa: T201 - a list: never wrapped
+
+
+def _tables(settings: Settings) -> dict[str, str]:
+    """By database, when its tables were made.
+
+    Raises:
+        TransientError: one is away, or was never migrated.
+    """
+    with open_catalog(settings) as catalog, open_warehouse(settings) as warehouse:
+        return {
+            "catalog": str(catalog.query(_MADE)[0]["made"]),
+            "warehouse": str(warehouse.query(_MADE)[0]["made"]),
+        }
 
 
 def _abandoned(settings: Settings) -> int:

@@ -16,8 +16,8 @@ LIST: Final = "reindex-left-out.tsv"
 class _State(msgspec.Struct):
     root: str
     scope: Scope
-    topics: dict[str, str]
-    """Ids of the queues: queues that were made anew have nothing of what was published before."""
+    targets: dict[str, str]
+    """What tells queues and tables from others of their name, that were made anew and are empty."""
     after: str = ""
     counts: Counts = msgspec.field(default_factory=Counts)
     listed: int = 0
@@ -36,20 +36,20 @@ class Journal:
 
     @classmethod
     def open(
-        cls, home: Path, root: Path, scope: Scope, topics: dict[str, str], *, from_start: bool
+        cls, home: Path, root: Path, scope: Scope, targets: dict[str, str], *, from_start: bool
     ) -> Self:
-        """The journal of an earlier reindexing of the same files to the same queues, or a new one.
+        """The journal of an earlier reindexing of the same files into the same tables, or a new.
 
         Args:
             home: the folder that it lies in.
             root: the storage root.
             scope: what is asked for.
-            topics: the id of each queue.
+            targets: an id of each queue and database, which changes when it is made anew.
             from_start: never go on with an earlier one.
         """
-        wanted = _State(root=str(root), scope=scope, topics=topics)
+        wanted = _State(root=str(root), scope=scope, targets=targets)
         found = None if from_start else _read(home / JOURNAL)
-        same = found and (found.root, found.scope, found.topics) == (str(root), scope, topics)
+        same = found and (found.root, found.scope, found.targets) == (str(root), scope, targets)
         journal = cls(home, found if found and same else wanted, resumed=bool(same))
         journal._cut_list()
         return journal

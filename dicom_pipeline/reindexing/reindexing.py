@@ -1,7 +1,7 @@
 """The reindexing as a whole: walk, read, publish, write down."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -60,14 +60,20 @@ class Reindexing:
         self._log = log
         self._progress = progress
 
-    def open_journal(self, home: Path, *, from_start: bool) -> Journal:
+    def open_journal(self, home: Path, tables: Mapping[str, str], *, from_start: bool) -> Journal:
         """How far an earlier reindexing came.
+
+        Args:
+            home: the folder that the journal lies in.
+            tables: by database, when its tables were made.
+            from_start: never go on with an earlier one.
 
         Raises:
             ConfigurationError: the queues are not there.
         """
         topics = {queue: self._log.topic_id(queue) for queue in FAN_OUT}
-        return Journal.open(home, self._root, self._scope, topics, from_start=from_start)
+        targets = {**topics, **tables}
+        return Journal.open(home, self._root, self._scope, targets, from_start=from_start)
 
     def publish(self, journal: Journal, ahead: int) -> Counts:
         """Publish the events of all files that the journal does not know of.

@@ -1,14 +1,22 @@
 """Catalog and warehouse rebuilt from the storage root alone hold what they held before."""
 
+import os
+import subprocess
+import sys
 import time
+import uuid
+from contextlib import ExitStack
 
 import pytest
 
+from dicom_pipeline.catalog import open_catalog
 from dicom_pipeline.cli.progress import unfinished_receipts
 from dicom_pipeline.settings import Settings
+from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.datasets import an_image
-from dicom_pipeline_tests.flow import open_flow
+from dicom_pipeline_tests.flow import dump_tables, open_flow
 from dicom_pipeline_tests.hostile import REFUSED, all_cases
+from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, encode_dataset
 from dicom_pipeline_tests.receiver.scu import associated, send
 from dicom_pipeline_tests.reindexing.rebuilding import (
@@ -16,16 +24,22 @@ from dicom_pipeline_tests.reindexing.rebuilding import (
     reindex,
     without_what_is_lost,
 )
+from dicom_pipeline_tests.services.doris import DorisDouble
+from dicom_pipeline_tests.stack import RunningStack
 from receiver.server import Receiver
 from receiver.statuses import Status
 
-pytestmark = pytest.mark.service
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.filterwarnings("ignore:Invalid value for VR DA:UserWarning"),
+]
 
 CHINESE = {"PatientID": "病人一", "PatientName": "张^三", "SpecificCharacterSet": "GB18030"}
 HOSTILE = [case for case in all_cases() if case.expected != REFUSED and len(case.data_set) < 4096][
     ::2
 ]
 GIGABYTE = 1 << 30
+CATCH_UP_SECONDS = 240
 
 
 def images():
@@ -100,3 +114,66 @@ def test_the_tables_are_row_by_row_what_the_original_flow_has_made(home):
 
 def rendition_files(flow):
     return sorted(path for path in flow.settings.renditions.rglob("*") if path.is_file())
+
+
+def test_kafka_mariadb_and_doris_are_rebuilt_alike(kafka_broker, mariadb, tmp_path):
+    if not kafka_broker.running():
+        kafka_broker.start()
+    with DorisDouble() as doris, ExitStack() as undo:
+
+        def new_servers():
+            return {
+                "event_log_url": kafka_broker.url(f"reindex-{uuid.uuid4().hex[:8]}."),
+                "catalog_url": undo.enter_context(mariadb.fresh_database()),
+                "warehouse_url": doris.url(doris.new_database()),
+            }
+
+        with open_flow(tmp_path / "home", **new_servers()) as flow:
+            for ds in images():
+                flow.receive_dataset(ds, tmp_path)
+            for case in HOSTILE:
+                uids = map(str, (case.sop_class_uid, case.sop_instance_uid, case.syntax))
+                assert flow.receive(case.data_set, *uids) is Status.SUCCESS
+            flow.run_all()
+            before = flow.dump()
+            receipts = flow.warehouse.query("SELECT * FROM dicom_object_meta")
+        with open_flow(tmp_path / "home", **new_servers()) as flow:
+            assert reindex(flow.settings, flow.log).good
+            flow.run_all()
+            after = flow.dump()
+    expected = without_what_is_lost(before, {"dicom_object_meta": receipts})
+    assert len(expected["dicom_object_meta"]) == len(before["dicom_object_meta"]) - 1
+    for table, rows in expected.items():
+        assert after[table] == rows, table
+
+
+def tables_of(settings):
+    with open_catalog(settings) as catalog, open_warehouse(settings) as warehouse:
+        return dump_tables(catalog, warehouse)
+
+
+@pytest.mark.timeout(600)
+def test_the_command_rebuilds_what_a_running_group_has_lost(tmp_path):
+    home = tmp_path / "home"
+    quick = {"worker_processes": 1, "stream_ranges_in_flight": 1}
+    with RunningStack(home, **quick) as stack:
+        modality = Modality(lambda: stack.receiver_port, [an_image(n) for n in range(8)], 50)
+        modality.start()
+        modality.join(60)
+        stack.wait_until_caught_up(CATCH_UP_SECONDS)
+        before = tables_of(stack.settings)
+    assert len(before["rendition"]) == 8
+    forget_tables(home)  # the cursors of the sensors stay, and are of queues that are gone
+    with RunningStack(home, **quick) as stack:
+        done = subprocess.run(
+            [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "reindex"],
+            env={**os.environ, "DICOM_PIPELINE_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=CATCH_UP_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "8 of 8 files were published again" in done.stdout
+        assert not any(stack.left().values())
+        assert tables_of(stack.settings) == before

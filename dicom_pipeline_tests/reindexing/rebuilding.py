@@ -26,7 +26,7 @@ def reindex(settings, log, *, ahead=1_000_000, progress=None, **scope) -> Counts
     with open_pool(settings, 2) as pool:
         told = progress or Silent()
         reindexing = Reindexing(settings.storage, Scope(**scope), pool, log, told)
-        journal = reindexing.open_journal(settings.home, from_start=False)
+        journal = reindexing.open_journal(settings.home, {}, from_start=False)
         counts = reindexing.publish(journal, ahead)
         journal.remove()
     return counts

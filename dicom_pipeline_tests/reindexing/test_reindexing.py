@@ -116,11 +116,11 @@ def test_other_filters_or_new_queues_begin_anew(home):
     assert Journal.open(where, root, scope, topics, from_start=False).resumed
     for change in (
         {"scope": Scope(adopt=True)},
-        {"topics": {**topics, INDEX_QUEUE: "another"}},
+        {"targets": {**topics, "catalog": "another"}},
         {"root": root / "x"},
         {"from_start": True},
     ):
-        asked = {"root": root, "scope": scope, "topics": topics, "from_start": False, **change}
+        asked = {"root": root, "scope": scope, "targets": topics, "from_start": False, **change}
         assert not Journal.open(where, **asked).resumed
 
 

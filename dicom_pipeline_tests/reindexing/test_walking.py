@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_pipeline.errors import TransientError
@@ -53,6 +53,7 @@ def test_it_goes_on_behind_any_path(root):
 NAMES = st.text("ab.~", min_size=1, max_size=3).filter(lambda name: name.strip("."))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(NAMES, min_size=1, max_size=4), max_size=12), st.data())
 def test_it_goes_on_in_any_tree(tmp_path_factory, tree, data):
     root = tmp_path_factory.mktemp("tree")
