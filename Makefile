@@ -28,7 +28,7 @@ DEMO_PACKAGES := storescu=dcmtk
 TEST_PACKAGES := $(DEMO_PACKAGES) strace=strace Orthanc=orthanc mariadbd=mariadb-server \
 	redis-server=redis-server pg_createcluster=postgresql java=default-jre-headless mvn=maven \
 	nginx=nginx,libnginx-mod-stream chromium=chromium ffmpeg=ffmpeg shellcheck=shellcheck \
-	node=nodejs npm=npm openssl=openssl curl=curl update-ca-certificates=ca-certificates \
+	node=nodejs npm=npm rsync=rsync openssl=openssl curl=curl update-ca-certificates=ca-certificates \
 	docker-compose=docker-compose
 DOCKER_PACKAGES := dockerd=docker.io debootstrap=debootstrap iptables=iptables ip=iproute2
 
