@@ -30,7 +30,9 @@ def run_restore(settings: Settings, backup: Path, *, objects: bool) -> int:
         _say(f"not in the backup: {sentence}")
     if (backup / "env").exists():
         _say(f"settings as they were: {backup / 'env'}")
-    _say(f"next: start `up`, then `dicom-pipeline reindex --since {manifest.started}`")
+    # The renditions of all objects are missing, unless they were restored or have survived.
+    since = f" --since {manifest.started}" if "renditions" in manifest.trees or not objects else ""
+    _say(f"next: start `up`, then `dicom-pipeline reindex{since}`")
     return OK
 
 

@@ -121,6 +121,7 @@ def test_on_an_empty_machine_all_that_was_acknowledged_is_back(site, tmp_path):
     new.parent.mkdir()
     said = command(new, "restore", backup_of(site))
     assert "counts and digests of the backup" in said
+    assert "then `dicom-pipeline reindex`" in said  # all of it: there are no renditions
     assert (backup_of(site) / "env").read_text() == "LOG_LEVEL=INFO\n"
     assert (new / "peers.toml").exists()
     assert digests(new / "storage") == digests(site / "storage")
@@ -136,7 +137,9 @@ def test_reindex_closes_the_gap_between_the_backup_and_the_loss_of_the_tables(si
     before = process(site)
     new = tmp_path / "machine" / "home"
     new.parent.mkdir()
-    command(new, "restore", backup_of(site), "--no-objects", STORAGE_ROOT=str(site / "storage"))
+    root = {"STORAGE_ROOT": str(site / "storage")}
+    said = command(new, "restore", backup_of(site), "--no-objects", **root)
+    assert f"reindex --since {read_manifest(backup_of(site)).started}" in said
     (new / "storage").symlink_to(site / "storage")
     older = process(new)
     assert len(older["instance"]) < len(before["instance"])
