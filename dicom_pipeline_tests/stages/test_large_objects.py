@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -243,10 +244,13 @@ def test_more_pixels_than_native_data_can_hold_become_jpeg_ls_or_a_stated_failur
     assert failed.error.code is ErrorCode.LIMIT_EXCEEDED
 
 
-def encode_or_die(task):
-    """A codec that crashes in the third part, whichever process it runs in."""
-    if isinstance(task, EncodePart) and task.frames.start == 4 and task.source.stem == "bad":
-        os.abort()
+def encode_badly(task):
+    """A codec that crashes or hangs in the third part, whichever process it runs in."""
+    if isinstance(task, EncodePart) and task.frames.start == 4:
+        if task.source.stem == "crash":
+            os.abort()
+        if task.source.stem == "hang":
+            time.sleep(60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transcode, "_LARGE_BYTES", SIGNED8[:3].nbytes)
         patch.setattr(transcode, "_BYTES_AT_ONCE", 2 * SIGNED8[0].nbytes)
@@ -254,15 +258,15 @@ def encode_or_die(task):
 
 
 @pytest.mark.service
-def test_a_codec_that_crashes_on_one_part_costs_its_object_only(tmp_path, target):
-    good, bad = (
-        native(tmp_path / f"{name}.dcm", SIGNED8, NumberOfFrames=7) for name in ("good", "bad")
+def test_a_codec_that_crashes_or_hangs_on_one_part_costs_its_object_only(tmp_path, target):
+    good, crash, hang = (
+        native(tmp_path / f"{name}.dcm", SIGNED8, NumberOfFrames=7)
+        for name in ("good", "crash", "hang")
     )
-    with LimitedPool(encode_or_die, processes=2, memory_bytes=2 << 30, seconds=20) as pool:
-        failed = converted(bad, target, pool)
-        done = converted(good, target, pool)
+    with LimitedPool(encode_badly, processes=2, memory_bytes=2 << 30, seconds=3) as pool:
+        outcomes = [converted(source, target, pool) for source in (crash, hang, good)]
 
-    assert failed.error.code is ErrorCode.CRASHED
-    assert done.error is None
+    codes = [outcome.error and outcome.error.code for outcome in outcomes]
+    assert codes == [ErrorCode.CRASHED, ErrorCode.TIMEOUT, None]
     assert np.array_equal(pixels_of(target), SIGNED8)
     assert [path.name for path in Path(target.parent).iterdir()] == [target.name]
