@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     index_seconds_per_object: float = Field(default=20, gt=0)
     """Time limit for reading the header of one object."""
     rendition_seconds_per_object: float = Field(default=300, gt=0)
-    """Time limit for deciding, converting and verifying one object."""
+    """Time limit for deciding, converting and verifying one object, or a part of a large one."""
 
     # Outside
     ui_host: str = "127.0.0.1"
