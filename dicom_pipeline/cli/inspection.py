@@ -53,7 +53,7 @@ SECTIONS: Final = {
             "Rendition",
             "catalog",
             "SELECT tenant_id, action, rule, reason, file_path, transfer_syntax_uid, file_size, "
-            "error_code FROM rendition WHERE sop_uid = :uid",
+            "number_of_frames, error_code FROM rendition WHERE sop_uid = :uid",
         ),
         Section(
             "Receipts",

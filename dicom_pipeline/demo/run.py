@@ -24,7 +24,10 @@ from dicom_pipeline.demo import report
 from dicom_pipeline.demo.accounting import Acknowledged, missing, read_tables
 from dicom_pipeline.demo.dcmtk import find_storescu, send_with_storescu
 from dicom_pipeline.demo.objects import bundled_objects, ct_series
+from dicom_pipeline.demo.video import video
 from dicom_pipeline.demo.watch import Watch
+from dicom_pipeline.imaging.outcomes import ImagingError
+from dicom_pipeline.imaging.video.tools import find_tools
 from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
 
@@ -107,17 +110,29 @@ def _send_all(
         for path in ct_series(settings.home / "demo" / "ct", slices)
         if (one := read_outgoing(path))
     ]
+    videos = _videos(settings, console)
     begun = time.monotonic()
-    spinner.update(f"sending {len(bundled) + len(series)} objects …")
+    spinner.update(f"sending {len(bundled) + len(series) + len(videos)} objects …")
     answered = _send_uncompressed(series, destination, console)
     done = {one.outgoing.path for one in answered}
-    rest = [one for one in (*bundled, *series) if one.path not in done]
+    rest = [one for one in (*bundled, *series, *videos) if one.path not in done]
     send_files(rest, destination, jobs=2, answered=answered.append)
     console.print(
         f"sent {len(answered)} objects in {time.monotonic() - begun:.1f} s: "
         f"{len(done)} by DCMTK storescu, {len(rest)} by dicom-pipeline send"
     )
     return answered
+
+
+def _videos(settings: Settings, console: Console) -> list[Outgoing]:
+    """A video, where a rendition can be made of it."""
+    try:
+        find_tools()
+    except ImagingError as error:
+        console.print(f"no video is sent: {error.reason}", highlight=False, soft_wrap=True)
+        return []
+    one = read_outgoing(video(settings.home / "demo" / "video.dcm"))
+    return [one] if one else []
 
 
 def _send_uncompressed(

@@ -38,6 +38,7 @@ def test_every_object_is_accounted_for_also_when_it_is_sent_again(tmp_path):
         assert totals["sent"] - totals["refused"] == totals["stored"] == totals["indexed"] > 100
         assert totals["kept"] > 0
         assert totals["converted"] > 0
+        assert totals["video"] == 1
 
     status = read_status(settings)
     assert [queue.lag_messages for queue in status.queues] == [0] * len(STAGES)
