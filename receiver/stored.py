@@ -21,6 +21,8 @@ from receiver.placement import Content, Placed, content_of, event_for
 ADOPTED_BY: Final = "reindex"
 """How ``worker_node_id`` names who took a file that no receiver has received."""
 
+_MAPPED: Final = 256 << 20
+"""No more of a file is mapped: the address space of a worker has a limit, objects may exceed it."""
 _LEVELS: Final = 5
 """Parts of the path of an object that lies where it belongs."""
 
@@ -151,7 +153,7 @@ def _misplaced(content: Content | None) -> LeftOut:
 def _content(path: Path, head: Head, receipt: Receipt, size: int) -> Content | None:
     """What the receipt is about; None when the data set does not say which object it is."""
     try:
-        fields = _fields(path, head, receipt)
+        fields = _fields(path, head, receipt, size)
         if not (fields.sop_instance_uid and fields.study_instance_uid):
             return None
         return content_of(receipt, fields, head.transfer_syntax_uid, size)
@@ -159,10 +161,10 @@ def _content(path: Path, head: Head, receipt: Receipt, size: int) -> Content | N
         return None
 
 
-def _fields(path: Path, head: Head, receipt: Receipt) -> KeyFields:
+def _fields(path: Path, head: Head, receipt: Receipt, size: int) -> KeyFields:
     with (
         path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        mmap.mmap(file.fileno(), min(size, _MAPPED), access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as whole,
         whole[head.offset :] as data_set,
     ):

@@ -67,6 +67,12 @@ def test_its_event_is_the_one_that_was_published(tmp_path, stored, changes):
     assert event_of(tmp_path, event, verify=True) == event
 
 
+def test_an_object_larger_than_a_reader_may_map_has_its_event_too(tmp_path, stored, monkeypatch):
+    event = stored(PixelData=bytes(100_000))
+    monkeypatch.setattr("receiver.stored._MAPPED", 8192)
+    assert event_of(tmp_path, event, verify=True) == event
+
+
 def test_a_character_set_of_the_peer_is_part_of_it(tmp_path, stored):
     event = stored(SENDER._replace(character_set=("GB18030",)), PatientID="P1")
     assert event.character_set == ("GB18030",)
