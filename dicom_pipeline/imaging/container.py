@@ -7,6 +7,8 @@ written anew before a viewer gets it.
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
 from dicom_pipeline.imaging.file_ranges import FileRange
 from dicom_pipeline.imaging.vrs import LONG_VRS
 
@@ -34,6 +36,7 @@ class Fault(StrEnum):
     ENDS_EARLY = "the file ends inside an element"
     UNKNOWN_VR = "an element with an unknown VR"
     UNDEFINED_UN = "an element of VR UN and undefined length"
+    SEQUENCE_AS_UN = "a standard sequence written as UN"
     BROKEN_SEQUENCE = "a sequence whose items or delimiters are broken"
 
 
@@ -48,6 +51,10 @@ class _Element(NamedTuple):
     length: int
     value: int
     """Position of the value."""
+
+
+def _is_sequence(tag: int) -> bool:
+    return dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"
 
 
 class _Walker:
@@ -96,6 +103,8 @@ class _Walker:
         undefined = element.length == _UNDEFINED
         if undefined and element.vr == b"UN":
             raise _FaultError(Fault.UNDEFINED_UN)
+        if element.vr == b"UN" and element.length and _is_sequence(element.tag):
+            raise _FaultError(Fault.SEQUENCE_AS_UN)
         if undefined and element.tag == _PIXEL_DATA:
             return self._fragments(element.value)
         if undefined:

@@ -20,6 +20,7 @@ from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.rendering import Decision
 from dicom_pipeline.imaging.rewriting import without_pixels
 from dicom_pipeline.imaging.transfer_syntaxes import Family, TransferSyntax
+from dicom_pipeline.imaging.viewer_text import leave_unknown_text
 
 _BYTE: Final = 8
 _LONGEST_ST: Final = 1024
@@ -33,6 +34,7 @@ def display_copy(decision: Decision, source: DicomObject, image: Image, form: Pi
     if syntax.family in STORED_AS_CELLS and not image.floating:
         move_embedded_overlays(source, image, copy)
     write_plain_palettes(copy)
+    leave_unknown_text(copy)
     if image.signed and image.bits_allocated == _BYTE:
         promote_pixel_values(copy)
     _describe_pixels(copy, image, form)
@@ -52,6 +54,9 @@ def _describe_pixels(copy: Dataset, image: Image, form: PixelForm) -> None:
         copy.NumberOfFrames = image.frames
     copy.BitsAllocated = form.dtype.itemsize * 8
     if form.dtype.kind == "f":
+        # They say nothing of floats, and viewers would read integers.
+        for keyword in ("BitsStored", "HighBit", "PixelRepresentation"):
+            copy.pop(keyword, None)
         return
     copy.BitsStored = form.bits_stored
     copy.HighBit = form.bits_stored - 1

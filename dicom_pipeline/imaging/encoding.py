@@ -8,13 +8,15 @@ import numpy as np
 
 from dicom_pipeline.imaging.image import Image
 from dicom_pipeline.imaging.outcomes import ErrorCode, ImagingError
-from dicom_pipeline.imaging.samples import Pixels
+from dicom_pipeline.imaging.samples import Pixels, rounded_to_floats, taken_for_integers
 from dicom_pipeline.imaging.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LS_LOSSLESS
 
 _PYJPEGLS: Final = "pyjpegls"
 _BYTE: Final = 8
 _LARGEST_JPEG_LS_SAMPLE: Final = 2
 """Bytes."""
+_WHOLE_FROM: Final = 1 << 23
+"""Floats of 32 bits from here on have no fractions."""
 LONGEST_VALUE: Final = (1 << 32) - 2
 """Bytes of the longest value: the length has 32 bits, is even, and all ones mean undefined."""
 
@@ -62,29 +64,48 @@ def pixel_form(
             f"{total} bytes of pixels that only native pixel data can carry, "
             f"which holds {LONGEST_VALUE} at most",
         )
-    native = not carried or (explicit and total <= LONGEST_VALUE)
+    # Viewers refuse native frames that do not divide the value, which is padded to an even length.
+    uneven = image.frames > 1 and total % 2 == 1
+    native = not carried or (explicit and total <= LONGEST_VALUE and not uneven)
     return PixelForm(
         syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN if native else JPEG_LS_LOSSLESS,
         dtype=first.dtype,
         samples=first.shape[2] if first.ndim > 2 else 1,  # noqa: PLR2004  (rows, columns, samples)
-        bits_stored=min(width, max(_BYTE, image.bits_stored)) if fits else width,
+        # Codestreams of up to 8 bits are decoded to bytes.
+        bits_stored=min(width, max(width // 2 + 1 if width > _BYTE else width, image.bits_stored))
+        if fits
+        else width,
         frame_bytes=first.nbytes,
     )
 
 
 def displayable(frame: Pixels) -> Pixels:
-    """A decoded frame in a form that a viewer takes: floats of 64 bits become floats of 32.
+    """A decoded frame in a form that a viewer takes.
+
+    Floats of 64 bits become floats of 32, and so do signed integers that a viewer would round
+    itself. Floats that a viewer would take for integers get one value moved by the smallest step.
 
     Raises:
         ImagingError: the numbers are too large for that.
     """
-    if frame.dtype != np.float64:
+    if rounded_to_floats(frame):
+        return frame.astype(np.float32)
+    if frame.dtype.kind != "f":
         return frame
     with np.errstate(over="ignore"):
         narrow = frame.astype(np.float32)
     if not np.array_equal(np.isfinite(frame), np.isfinite(narrow)):
         raise ImagingError(ErrorCode.DECODER_ERROR, "values too large for 32-bit floats")
-    return narrow
+    return _off_whole_numbers(narrow) if taken_for_integers(narrow) else narrow
+
+
+def _off_whole_numbers(frame: Pixels) -> Pixels:
+    """The frame with its largest, or else its smallest value moved off a whole number."""
+    moved = frame.copy()
+    high = moved.max()
+    place, to = (moved.argmax(), np.inf) if abs(high) < _WHOLE_FROM else (moved.argmin(), -np.inf)
+    moved.flat[place] = np.nextafter(moved.flat[place], np.float32(to))
+    return moved
 
 
 def encode(pixels: Pixels, form: PixelForm) -> bytes:

@@ -22,7 +22,7 @@ from dicom_pipeline.imaging.image import (
 )
 from dicom_pipeline.imaging.objects import DicomObject
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode
-from dicom_pipeline.imaging.samples import Pixels
+from dicom_pipeline.imaging.samples import rounded_to_floats, taken_for_integers
 from dicom_pipeline.imaging.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     JPEG_BASELINE,
@@ -31,6 +31,7 @@ from dicom_pipeline.imaging.transfer_syntaxes import (
     Family,
     Viewer,
 )
+from dicom_pipeline.imaging.viewer_text import viewer_knows_text
 
 JPEG_FAMILIES: Final = frozenset({Family.JPEG, Family.JPEG_LOSSLESS, Family.JPEG_LS})
 JPEG_2000_FAMILIES: Final = frozenset({Family.JPEG_2000, Family.HTJ2K})
@@ -40,8 +41,6 @@ _NATIVE_LAYOUT: Final = frozenset(
 _BYTE: Final = 8
 _WORD: Final = 16
 _LAST_PREDICTOR: Final = 7
-_HALF_WORD: Final = 1 << 15
-_LARGEST_UNSIGNED: Final = (1 << 32) - 1
 _LEVELS: Final = 256
 _COLOURS: Final = ("Red", "Green", "Blue")
 _DECODED_AS_EXTENDED: Final = frozenset({"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
@@ -119,10 +118,23 @@ def _is_not_subsampled(evidence: Evidence) -> bool:
     )
 
 
-def _lacks_attributes(evidence: Evidence) -> bool:
-    dataset, image = evidence.source.dataset, evidence.image
-    return (not image.floating and "PixelRepresentation" not in dataset) or (
-        image.colour and "PlanarConfiguration" not in dataset
+def _lacks_sign(evidence: Evidence) -> bool:
+    """No PixelRepresentation, where a decoder of the viewer then takes 16 bits for signed."""
+    image, family = evidence.image, evidence.family
+    if image.floating or "PixelRepresentation" in evidence.source.dataset:
+        return False
+    if family is Family.JPEG_LOSSLESS:
+        return image.bits_allocated != _WORD or image.bits_stored == _WORD
+    wide = image.bits_allocated > _WORD or image.bits_stored == _WORD
+    return wide and family in _NATIVE_LAYOUT | {Family.RLE}
+
+
+def _lacks_planar_configuration(evidence: Evidence) -> bool:
+    image = evidence.image
+    return (
+        image.colour
+        and "PlanarConfiguration" not in evidence.source.dataset
+        and image.photometric == "YBR_FULL"
     )
 
 
@@ -252,35 +264,16 @@ def _frames_are_uneven(evidence: Evidence) -> bool:
 
 
 def _fractions_are_lost(evidence: Evidence) -> bool:
-    """Whether a frame of floats with fractions lies between two whole numbers.
-
-    The viewer chooses the type of its array by the smallest and the largest value alone.
-    """
     if not evidence.image.floating:
         return False
-    return any(
-        _taken_for_integers(frame) for frame in decode_frames(evidence.source, evidence.image)
-    )
-
-
-def _taken_for_integers(frame: Pixels) -> bool:
-    frame = frame.astype(np.float32)
-    low, high = frame.min(), frame.max()
-    if not (np.isfinite((low, high)).all() and low == np.rint(low) and high == np.rint(high)):
-        return False
-    held = high <= _LARGEST_UNSIGNED if low >= 0 else low >= -_HALF_WORD and high < _HALF_WORD
-    return bool(held and (frame != np.rint(frame)).any())
+    return any(map(taken_for_integers, decode_frames(evidence.source, evidence.image)))
 
 
 def _rounds_to_float(evidence: Evidence) -> bool:
-    """Whether signed integers of 32 bits have more digits than the floats that they become."""
     image = evidence.image
     if not image.signed or image.floating or image.bits_allocated <= _WORD:
         return False
-    return any(
-        int(frame.min()) < 0 and bool((frame != frame.astype(np.float32)).any())
-        for frame in decode_frames(evidence.source, image)
-    )
+    return any(map(rounded_to_floats, decode_frames(evidence.source, image)))
 
 
 def _uid_is(evidence: Evidence, uid: str) -> bool:
@@ -315,8 +308,12 @@ IMAGE_RULES: Final = (
     # The file
     Rule("container", _ALL, lambda e: e.source.fault is not None,
          "dicom-parser cannot walk the file"),
-    Rule("attributes-missing", _ALL, _lacks_attributes,
-         "without PixelRepresentation or PlanarConfiguration the image does not load"),
+    Rule("character-set", _ALL, lambda e: not viewer_knows_text(e.source.dataset),
+         "a SpecificCharacterSet that the viewer does not know: it refuses the object"),
+    Rule("attributes-missing", _ALL, _lacks_sign,
+         "without PixelRepresentation 16-bit pixels are taken for signed: wrong pixels"),
+    Rule("attributes-missing", _ALL, _lacks_planar_configuration,
+         "without PlanarConfiguration YBR_FULL is taken for planes: wrong colours"),
     Rule("double-float", _ALL, lambda e: e.source.pixel_keyword == "DoubleFloatPixelData",
          "64-bit floats: `no pixel data`"),
     Rule("syntax-never", _ALL, _never_decoded,
@@ -358,6 +355,9 @@ IMAGE_RULES: Final = (
          "full YCbCr samples labelled as subsampled are taken for RGB: wrong colours"),
     Rule("unknown-colour", _ALL, lambda e: e.image.photometric == "XYB",
          "a label that the viewer does not know for colour"),
+    Rule("float-with-sign", _ALL,
+         lambda e: e.image.floating and "PixelRepresentation" in e.source.dataset,
+         "floats with a PixelRepresentation are read as integers: wrong pixels"),
     Rule("float-between-whole-numbers", _ALL, _fractions_are_lost,
          "a float image between two whole numbers becomes integers: its fractions are lost"),
     Rule("signed-32-bit-rounded", _ALL, _rounds_to_float,

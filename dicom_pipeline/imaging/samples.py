@@ -120,3 +120,25 @@ _CONVERSIONS: Final = {
     "YBR_PARTIAL_420": (16, _PARTIAL),
 }
 """Y of black for 8 bits, and the matrix from Y, CB, CR to R, G, B."""
+
+
+def taken_for_integers(frame: Pixels) -> bool:
+    """Whether a viewer drops the fractions of a frame of floats.
+
+    Cornerstone3D chooses the type of its array by the smallest and the largest value alone.
+    """
+    frame = frame.astype(np.float32, copy=False)
+    low, high = frame.min(), frame.max()
+    if not (np.isfinite(low) and np.isfinite(high) and low == np.rint(low)):
+        return False
+    held = high < 1 << 32 if low >= 0 else low >= -(1 << 15) and high < 1 << 15
+    return bool(held and high == np.rint(high) and (frame != np.rint(frame)).any())
+
+
+def rounded_to_floats(frame: Pixels) -> bool:
+    """Whether a viewer, which holds signed numbers of 32 bits as floats, rounds some of them."""
+    return (
+        frame.dtype == np.int32
+        and int(frame.min()) < 0
+        and bool((frame != frame.astype(np.float32).astype(np.float64)).any())
+    )

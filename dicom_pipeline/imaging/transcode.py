@@ -197,10 +197,9 @@ def _prepare(
         first,
         image,
         explicit=syntax.remedy is Remedy.EXPLICIT
-        or (decision.rule == "container" and not syntax.encapsulated),
-        carried=not (
-            image.floating or image.bits_allocated > _WORD or image.photometric == PALETTE
-        ),
+        or (decision.rule == "container" and not syntax.encapsulated)
+        or image.photometric == PALETTE,
+        carried=not (image.floating or image.bits_allocated > _WORD),
         whole_cells=whole_cells,
     )
     return Rendition(

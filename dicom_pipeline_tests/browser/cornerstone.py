@@ -141,7 +141,7 @@ class Cornerstone:
 def _shown(told: dict[str, Any], body: bytes) -> Shown:
     dtype = np.dtype(told["type"].removesuffix("Array").removesuffix("Clamped").lower())
     pixels = np.frombuffer(body, dtype)
-    samples = told["components"]
+    samples = told["components"] or 1
     shape = (told["rows"], told["columns"], samples)
     if pixels.size == np.prod(shape):
         pixels = pixels.reshape(shape if samples > 1 else shape[:2])

@@ -18,7 +18,7 @@ class Shown(NamedTuple):
 
     pixels: np.ndarray
     """(frames, rows, columns), or (frames, rows, columns, 3) in RGB; palettes are applied."""
-    tolerance: int = 0
+    tolerance: float = 0
     """Largest difference of a sample: more than 0 where the object itself is lossy."""
 
 

@@ -22,6 +22,7 @@ from dicom_pipeline_tests.corpus.cases import (
     Shown,
     unsigned,
 )
+from dicom_pipeline_tests.corpus.native import rounding
 from dicom_pipeline_tests.corpus.objects import encapsulated
 from dicom_pipeline_tests.imaging.images import P
 
@@ -195,7 +196,7 @@ def _coded(
         path, pixels, syntax, [encode(frame, kind) for frame in pixels],
         **(kind.attributes | attributes),
     )  # fmt: skip
-    return Shown(pixels)
+    return Shown(pixels, rounding(pixels))
 
 
 def cases() -> Iterator[Case]:

@@ -44,7 +44,12 @@ def _plain(path: Path, content: Content, kind: Kind, uid: str, frames: int) -> S
         shape=EVEN if frames > 1 else (17, 23),
     )  # fmt: skip
     native(path, pixels, uid, **kind.attributes)
-    return Shown(pixels)
+    return Shown(pixels, rounding(pixels))
+
+
+def rounding(pixels: np.ndarray) -> float:
+    """What is lost where signed integers of 32 bits become floats, as a viewer holds them."""
+    return 128 if pixels.dtype == np.int32 and pixels.min() < -(1 << 24) else 0
 
 
 def _planar(path: Path, content: Content, dtype: str, uid: str) -> Shown:
@@ -180,7 +185,7 @@ def floats(path: Path, ds: Dataset, values: np.ndarray, uid: str) -> Shown:
     keyword, vr = ("FloatPixelData", "OF") if single else ("DoubleFloatPixelData", "OD")
     ds.add_new(keyword, vr, values.astype(values.dtype.newbyteorder(order)).tobytes())
     save(path, ds, uid)
-    return Shown(values.astype("f4"))
+    return Shown(values.astype("f4"), tolerance=1e-6 if abs(values).max() <= 1 else 0)
 
 
 def _float(
@@ -188,6 +193,15 @@ def _float(
 ) -> Shown:
     values = content.noisy("f8", 0, 1 << 20, frames=frames) / (1 << 20) * (high - low) + low
     return floats(path, describe(values.astype(dtype)), values.astype(dtype), uid)
+
+
+def _float_with_sign(path: Path, content: Content, dtype: str) -> Shown:
+    values = (content.noisy("f8", 0, 1 << 20) / 1000 - 77.7).astype(dtype)
+    ds = describe(values, BitsStored=values.dtype.itemsize * 8)
+    keyword, vr = ("FloatPixelData", "OF") if dtype == "f4" else ("DoubleFloatPixelData", "OD")
+    ds.add_new(keyword, vr, values.astype(f"<{dtype}").tobytes())
+    save(path, ds, EXPLICIT)
+    return Shown(values.astype("f4"))
 
 
 def _others() -> Iterator[Case]:
@@ -207,6 +221,8 @@ def _others() -> Iterator[Case]:
                         ),
                         core=core and frames == 1,
                     )
+    for dtype in ("f4", "f8"):
+        yield Case(f"{dtype}-with-sign", lambda p, c, d=dtype: _float_with_sign(p, c, d))
     for syntax in ("explicit", "big-endian"):
         uid = SYNTAXES[syntax]
         for shape in ((17, 23), EVEN, (16, 33)):
@@ -227,7 +243,7 @@ def _bytes_in_words(path: Path, content: Content, uid: str, shape: tuple[int, in
 
 def _odd_frames(path: Path, content: Content, uid: str, kind: Kind, frames: int) -> Shown:
     pixels = content.noisy(
-        kind.dtype, kind.low, kind.high, shape=(5, 7), colour=kind.colour, frames=frames
+        kind.dtype, kind.low, kind.high, shape=(9, 11), colour=kind.colour, frames=frames
     )
     native(path, pixels, uid, **kind.attributes)
     return Shown(pixels)

@@ -64,8 +64,8 @@ def float64(path: Path) -> Path:
     return save(path, ds, EXPLICIT)
 
 
-def float32(path: Path, low: float, high: float) -> Path:
-    ds = header(np.zeros((4, 4), "f4"))
+def float32(path: Path, low: float, high: float, **attributes: int) -> Path:
+    ds = header(np.zeros((4, 4), "f4"), **{"PixelRepresentation": None, **attributes})
     ds.add_new("FloatPixelData", "OF", np.linspace(low, high, 16).astype("<f4").tobytes())
     return save(path, ds, EXPLICIT)
 
@@ -108,8 +108,11 @@ def subsampled(path: Path) -> Path:
 
 TRANSCODED: list[tuple[str, Maker]] = [
     ("container", without_file_meta),
-    ("attributes-missing", lambda p: native(p, GREY, PixelRepresentation=None)),
-    ("attributes-missing", lambda p: native(p, COLOUR, PlanarConfiguration=None)),
+    ("attributes-missing", lambda p: native(p, GREY16, PixelRepresentation=None)),
+    ("attributes-missing", lambda p: native(
+        p, COLOUR, PlanarConfiguration=None, PhotometricInterpretation="YBR_FULL")),
+    ("character-set", lambda p: native(p, GREY, SpecificCharacterSet="ISO_IR 203")),
+    ("float-with-sign", lambda p: float32(p, 0.5, 7, PixelRepresentation=0)),
     ("double-float", float64),
     ("syntax-never", lambda p: encapsulated(p, GREY, f"{P}.4.52", [jpeg(GREY)])),
     ("syntax-never", lambda p: encapsulated(p, COLOUR, f"{P}.4.55", [jpeg(COLOUR)])),
@@ -233,6 +236,10 @@ KEPT: list[tuple[str, Maker]] = [
     ("JPEG 2000, 16-bit RGB", lambda p: encapsulated(
         p, COLOUR16, f"{P}.4.90", [j2k(COLOUR16, mct=True)])),
     ("HTJ2K, 16-bit RGB", lambda p: encapsulated(p, COLOUR16, f"{P}.4.201", [htj2k(COLOUR16)])),
+    ("without PixelRepresentation", lambda p: native(
+        p, GREY12, BitsStored=12, PixelRepresentation=None)),
+    ("RGB without PlanarConfiguration", lambda p: native(p, COLOUR, PlanarConfiguration=None)),
+    ("Chinese", lambda p: native(p, GREY, SpecificCharacterSet=["", "ISO 2022 IR 58"])),
     ("explicit, 12 bit", lambda p: native(p, GREY12, BitsStored=12)),
     ("explicit, signed", lambda p: native(p, SIGNED16)),
     ("explicit, RGB", lambda p: native(p, COLOUR)),
