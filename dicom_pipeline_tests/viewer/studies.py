@@ -1,6 +1,7 @@
 """Studies whose images tell by their grey which they are, taken through the real stages."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +23,14 @@ from dicom_pipeline_tests.imaging.video.clips import object_of
 
 CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 BASIC_TEXT_SR: Final = "1.2.840.10008.5.1.4.1.1.88.11"
-CHEST, MIXED, VIDEO, HOSTILE = (f"1.2.826.0.1.3680043.8.498.{number}" for number in range(1, 5))
+CHEST, MIXED, VIDEO, HOSTILE, COLOURS = (
+    f"1.2.826.0.1.3680043.8.498.{number}" for number in range(1, 6)
+)
 HOSTILE_NAME: Final = "<img src>^<b>"
 """A name of a person may not hold an equals sign: it parts its representations."""
 HOSTILE_TEXT: Final = "<img src=x onerror=document.title='owned'>"
+WIDE_COLOUR: Final = 60_000, 10_000, 30_000
+ODD_COLOUR: Final = 200, 100, 50
 SLICES: Final = 5
 CENTER, WIDTH = 40, 400
 
@@ -119,6 +124,14 @@ def _mixed(folder: Path) -> Iterator[Path]:
     yield save(folder / "report.dcm", report, EXPLICIT)
 
 
+def _colours(folder: Path) -> Iterator[Path]:
+    wide = np.full((48, 48, 3), WIDE_COLOUR, np.uint16)
+    yield native(folder / "wide.dcm", wide, **_attributes(COLOURS, 1, 1))
+    yield native(folder / "twelve.dcm", wide // 16, **_attributes(COLOURS, 1, 2, BitsStored=12))
+    odd = np.full((5, 5, 3), ODD_COLOUR, np.uint8)
+    yield native(folder / "odd.dcm", odd, **_attributes(COLOURS, 1, 3))
+
+
 def _hostile(folder: Path) -> Iterator[Path]:
     pixels = np.full((32, 32), 90, np.uint8)
     described = _attributes(
@@ -138,8 +151,9 @@ def make_home(home: Path, folder: Path) -> None:
     video = object_of(
         folder / "video.dcm", "h264-stream", **_attributes(VIDEO, 1, 1, Modality="ES")
     )
+    sources = [maker(folder) for maker in (_chest, _mixed, _colours, _hostile)]
     with open_flow(home) as flow:
-        for path in (*_chest(folder), *_mixed(folder), video, *_hostile(folder)):
+        for path in (*chain.from_iterable(sources), video):
             flow.receive_file(path)
         flow.run_all()
         for _ in Writer(flow.settings, flow.catalog).write_due():

@@ -8,12 +8,15 @@ from playwright.sync_api import expect
 
 from dicom_pipeline_tests.viewer.studies import (
     CHEST,
+    COLOURS,
     HOSTILE,
     HOSTILE_NAME,
     HOSTILE_TEXT,
     MIXED,
+    ODD_COLOUR,
     SLICES,
     VIDEO,
+    WIDE_COLOUR,
     grey,
     object_uid,
     slice_value,
@@ -21,6 +24,7 @@ from dicom_pipeline_tests.viewer.studies import (
 
 pytestmark = pytest.mark.service
 
+STUDIES = 5
 ROUNDING = 2
 """Greys by which a screen may differ from the formula."""
 
@@ -28,7 +32,7 @@ ROUNDING = 2
 def test_a_study_is_found_and_opened_from_the_list(open_page):
     page = open_page()
     rows = page.page.locator(".studies tbody tr")
-    expect(rows).to_have_count(4)
+    expect(rows).to_have_count(STUDIES)
     page.page.get_by_role("searchbox").fill("张小东 ct")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("张小东")
@@ -126,6 +130,15 @@ def test_kinds_of_pixels_follow_each_other_without_a_trace(open_page):
         page.wait_for("shown", object_uid(MIXED, 1, 1))
 
 
+def test_colour_of_more_than_8_bits_and_of_an_odd_size_is_shown_right(open_page):
+    page = open_page(f"?study={COLOURS}")
+    eight_bits = np.array(WIDE_COLOUR) / 257
+    for number, colour in enumerate((eight_bits, eight_bits, ODD_COLOUR), 1):
+        page.wait_for("shown", object_uid(COLOURS, 1, number))
+        assert np.abs(page.pixels()[100, 150] - np.array(colour)).max() <= ROUNDING
+        page.page.keyboard.press("ArrowDown")
+
+
 def test_a_cut_object_says_so_and_shows_nothing(open_page):
     page = open_page(f"?study={MIXED}&instance={object_uid(MIXED, 1, 4)}")
     page.wait_for("shown", object_uid(MIXED, 1, 4))
@@ -215,7 +228,7 @@ def test_texts_of_senders_are_never_markup(open_page):
 )
 def test_an_address_that_names_nothing_is_answered_in_words(open_page, query):
     page = open_page(query)
-    expect(page.page.locator("main")).to_contain_text(re.compile(r"cannot be listed|of 4 studies"))
+    expect(page.page.locator("main")).to_contain_text(re.compile(r"cannot be listed|of 5 studies"))
 
 
 def test_going_back_leads_to_the_list(open_page):
@@ -223,8 +236,8 @@ def test_going_back_leads_to_the_list(open_page):
     page.page.get_by_role("link", name="张小东").first.click()
     page.wait_for("video")
     page.page.go_back()
-    expect(page.page.locator(".studies tbody tr")).to_have_count(4)
+    expect(page.page.locator(".studies tbody tr")).to_have_count(STUDIES)
     page.page.go_forward()
     page.wait_for("video")
     page.page.keyboard.press("Escape")
-    expect(page.page.locator(".studies tbody tr")).to_have_count(4)
+    expect(page.page.locator(".studies tbody tr")).to_have_count(STUDIES)

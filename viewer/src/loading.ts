@@ -1,6 +1,6 @@
 // Loads an image through Cornerstone3D, and makes sure that it ends: with an image, or with the
 // reason why there is none.
-import { Enums, type Types, cache, getWebWorkerManager, imageLoader } from "@cornerstonejs/core";
+import { Enums, type Types, cache, getWebWorkerManager, imageLoader, utilities } from "@cornerstonejs/core";
 import { Enums as MetadataEnums, utilities as metadata } from "@cornerstonejs/metadata";
 
 export type LoadKind = "not-found" | "forbidden" | "server" | "network" | "decode" | "time" | "address";
@@ -128,6 +128,7 @@ async function decode(imageId: string): Promise<Types.IImage> {
   });
   try {
     const image = await Promise.race([imageLoader.loadImage(imageId, { ...OPTIONS }), silence]);
+    trim(image);
     if (!cache.getImageLoadObject(imageId)) cache.putImageSync(imageId, image);
     return image;
   } catch (problem) {
@@ -135,6 +136,26 @@ async function decode(imageId: string): Promise<Types.IImage> {
   } finally {
     quiet.end();
   }
+}
+
+/**
+ * Takes away the byte that makes an odd value even (PS3.5 8.1.1): the loader hands it on as a
+ * pixel, and a viewport would then show no image, or go on showing another one.
+ */
+function trim(image: Types.IImage): void {
+  const { columns, rows, numberOfComponents, voxelManager } = image;
+  const length = columns * rows * numberOfComponents;
+  const pixels = voxelManager?.getScalarData() ?? image.getPixelData();
+  if (pixels.length === length) return;
+  if (pixels.length < length) throw new LoadError("decode", {}, "there are fewer pixels than the image has");
+  const scalarData = pixels.slice(0, length) as Types.PixelDataTypedArray;
+  image.voxelManager = utilities.VoxelManager.createImageVoxelManager({
+    scalarData,
+    width: columns,
+    height: rows,
+    numberOfComponents,
+  });
+  image.getPixelData = () => scalarData;
 }
 
 /** Calls back when for too long nothing was heard. */

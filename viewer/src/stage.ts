@@ -10,6 +10,8 @@ import { type Window, wholeRange } from "./windows";
 
 const { VOILUTFunctionType } = Enums;
 const CACHE_BYTES = 1_000_000_000;
+/** Pixels that are looked at before an image is uncovered. */
+const COMPARED = 50_000;
 const LINEAR_FUNCTIONS: readonly string[] = [
   VOILUTFunctionType.LINEAR,
   VOILUTFunctionType.LINEAR_EXACT,
@@ -128,9 +130,9 @@ export class Stage {
       await this.viewport.setStack([...siblings], index);
     } else {
       await this.viewport.setImageIdIndex(index);
-      if (!this.isDisplayed(imageId)) await this.viewport.setStack([...siblings], index);
+      if (!this.isDisplayed(image)) await this.viewport.setStack([...siblings], index);
     }
-    if (!this.isDisplayed(imageId)) throw new LoadError("decode", {}, "another image is displayed");
+    if (!this.isDisplayed(image)) throw new LoadError("decode", {}, "another image is displayed");
     if (!sameSeries) {
       this.viewport.resetCamera();
       this.own = undefined;
@@ -144,9 +146,27 @@ export class Stage {
     await drawn;
   }
 
-  private isDisplayed(imageId: string): boolean {
+  /**
+   * Whether the viewport is about to draw the pixels of an image. It only logs what goes wrong
+   * while it takes over an image, and then draws the one before.
+   */
+  private isDisplayed(image: Types.IImage): boolean {
     const displayed = this.viewport.getCornerstoneImage() as Types.IImage | undefined;
-    return displayed?.imageId === imageId;
+    if (displayed?.imageId !== image.imageId) return false;
+    const pixels = image.voxelManager?.getScalarData();
+    const { imageData, dimensions } = this.viewport.getImageData() ?? {};
+    const drawn =
+      imageData && "getPointData" in imageData
+        ? imageData.getPointData().getScalars().getData()
+        : imageData?.getScalarData?.();
+    return (
+      pixels !== undefined &&
+      drawn !== undefined &&
+      drawn.length === pixels.length &&
+      dimensions?.[0] === image.columns &&
+      dimensions[1] === image.rows &&
+      agree(pixels, drawn)
+    );
   }
 
   private nextDrawing(): Promise<void> {
@@ -161,7 +181,10 @@ export class Stage {
     if (!image) return;
     const invert = this.inverted !== (this.photometric === "MONOCHROME1");
     if (image.color) {
-      viewport.setProperties({ invert: this.inverted });
+      // The viewport takes all colours for those of 8 bits; what a palette makes is of 8.
+      const stored = this.photometric === "PALETTE COLOR" ? 8 : (image.imageFrame?.bitsStored ?? 8);
+      const voiRange = { lower: 0, upper: 2 ** Math.max(8, stored) - 1 };
+      viewport.setProperties({ voiRange, invert: this.inverted });
     } else {
       const window = this.window();
       const { lower, upper } = this.range(window);
@@ -276,6 +299,15 @@ export class Stage {
     this.apply();
     this.fit();
   }
+}
+
+/** Whether two arrays agree in as many of their values as can be looked at in no time. */
+function agree(one: ArrayLike<number>, other: ArrayLike<number>): boolean {
+  const step = Math.max(1, Math.floor(one.length / COMPARED));
+  for (let index = 0; index < one.length; index += step) {
+    if (!Object.is(one[index], other[index])) return false;
+  }
+  return true;
 }
 
 function listOf(value: unknown): unknown[] {
