@@ -24,6 +24,10 @@ from dicom_pipeline_tests.imaging.images import (
 _ROWS: Final = 1024
 _CT_ROWS: Final = 512
 _SHADES: Final = 4000
+_HIGH_BIT: Final = {"BitsStored": 12, "HighBit": 15}
+"""Viewers assume BitsStored - 1."""
+_UN_OF_UNDEFINED_LENGTH: Final = b"\xe1\x7f\x10\x10UN\0\0\xff\xff\xff\xff\xfe\xff\xdd\xe0\0\0\0\0"
+"""An element at which the viewer's parser gives up."""
 
 
 class Source(NamedTuple):
@@ -79,27 +83,25 @@ def make(path: Path, source: Source, *, converted: bool) -> int:
     Args:
         path: where.
         source: which kind.
-        converted: leave PixelRepresentation out, so that no viewer opens the object as it is.
+        converted: put something into the object that keeps viewers from opening it as it is.
     """
     pixels = shades(source.dtype, source.rows, colour=source.colour)
-    attributes = {"BitsStored": source.bits}
-    attributes |= {"PixelRepresentation": None} if converted else {}
-    if source.colour:
-        attributes |= {"PhotometricInterpretation": "YBR_FULL_422"}
     if source.encode is None:
-        native(path, pixels, source.syntax, **attributes)
-    else:
-        encapsulated(path, pixels, source.syntax, [source.encode(pixels)], **attributes)
+        native(path, pixels << 4, source.syntax, **_HIGH_BIT)
+        return pixels.nbytes
+    attributes = {"PhotometricInterpretation": "YBR_FULL_422"} if source.colour else {}
+    encapsulated(path, pixels, source.syntax, [source.encode(pixels)],
+                 BitsStored=source.bits, **attributes)  # fmt: skip
+    if converted:
+        with path.open("ab") as file:
+            file.write(_UN_OF_UNDEFINED_LENGTH)
     return pixels.nbytes
 
 
 def make_large(path: Path, frames: int) -> int:
-    """Write a native object of 2 MiB a frame that must be converted; return its bytes of pixels.
-
-    HighBit is not BitsStored - 1, as viewers assume.
-    """
+    """Write a native object of 2 MiB a frame that must be converted; return its bytes of pixels."""
     frame = shades("u2", _ROWS) << 4
-    ds = header(frame, BitsStored=12, HighBit=15, NumberOfFrames=frames)
+    ds = header(frame, NumberOfFrames=frames, **_HIGH_BIT)
     save(path, ds, EXPLICIT)
     length = frame.nbytes * frames
     with path.open("ab") as file:

@@ -69,7 +69,8 @@ class Pipeline:
 
 
 def big_endian(seed):
-    ds = an_image(seed)
+    """An object that no viewer opens as it is: because of its HighBit."""
+    ds = an_image(seed, HighBit=15)
     ds.PixelData = ds.pixel_array.byteswap().tobytes()
     ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     return ds
