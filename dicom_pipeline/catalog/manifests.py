@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select, text, update
 
 from dicom_pipeline.catalog import DueManifest, Study, WrittenManifest
-from dicom_pipeline.catalog.tables import PATIENT, STUDY, STUDY_MANIFEST
+from dicom_pipeline.catalog.tables import INSTANCE, PATIENT, STUDY, STUDY_MANIFEST
 from dicom_pipeline.clock import trace_id_for, wall_clock_us
 from dicom_pipeline.table_columns import Row
 
@@ -43,8 +43,13 @@ _THEIR_STUDIES: Final = select(STUDY.c.tenant_id, STUDY.c.study_uid).where(
     STUDY.c.patient_id.in_(bindparam("patients", expanding=True)),
 )
 
-Patient = tuple[str, str]
-"""Tenant and patient id."""
+_HOLDERS: Final = select(INSTANCE.c.tenant_id, INSTANCE.c.study_uid).where(
+    INSTANCE.c.tenant_id == bindparam("tenant"),
+    INSTANCE.c.sop_uid.in_(bindparam("objects", expanding=True)),
+)
+
+Key = tuple[str, str]
+"""Tenant, and patient id or SOP Instance UID."""
 
 
 def new_mark() -> str:
@@ -109,7 +114,7 @@ def take_back(connection: Connection, marks: Iterable[DueManifest]) -> None:
         connection.execute(statement, rows)
 
 
-def patients(connection: Connection, rows: Iterable[Row]) -> dict[Patient, tuple[Any, ...]]:
+def patients(connection: Connection, rows: Iterable[Row]) -> dict[Key, tuple[Any, ...]]:
     """What manifests may say of the patients whose rows these are, as far as they are there."""
     wanted = {(str(row["tenant_id"]), str(row["patient_id"])) for row in rows}
     return {
@@ -119,7 +124,7 @@ def patients(connection: Connection, rows: Iterable[Row]) -> dict[Patient, tuple
     }
 
 
-def studies_of(connection: Connection, changed: Iterable[Patient]) -> set[Study]:
+def studies_of(connection: Connection, changed: Iterable[Key]) -> set[Study]:
     """The studies of these patients."""
     return {
         Study(found.tenant_id, found.study_uid)
@@ -128,10 +133,20 @@ def studies_of(connection: Connection, changed: Iterable[Patient]) -> set[Study]
     }
 
 
-def _slices(keys: Iterable[Patient]) -> Iterable[tuple[str, Sequence[str]]]:
+def holders(connection: Connection, renditions: Iterable[Row]) -> set[Study]:
+    """The studies whose manifests name these objects: those of the index, which may lag behind."""
+    objects = {(str(row["tenant_id"]), str(row["sop_uid"])) for row in renditions}
+    return {
+        Study(found.tenant_id, found.study_uid)
+        for tenant, some in _slices(objects)
+        for found in connection.execute(_HOLDERS, {"tenant": tenant, "objects": some})
+    }
+
+
+def _slices(keys: Iterable[Key]) -> Iterable[tuple[str, Sequence[str]]]:
     by_tenant: dict[str, list[str]] = {}
-    for tenant, patient in sorted(keys):
-        by_tenant.setdefault(tenant, []).append(patient)
+    for tenant, key in sorted(keys):
+        by_tenant.setdefault(tenant, []).append(key)
     for tenant, its in by_tenant.items():
         for start in range(0, len(its), _KEYS_A_SELECT):
             yield tenant, its[start : start + _KEYS_A_SELECT]

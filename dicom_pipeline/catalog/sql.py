@@ -72,7 +72,7 @@ class SqlCatalog(SqlStore):
 
         def work(connection: Connection) -> None:
             upsert(connection, tables.RENDITION, rows)
-            manifests.mark(connection, studies)
+            manifests.mark(connection, studies | manifests.holders(connection, rows))
 
         self._database.transact(work)
 

@@ -26,7 +26,7 @@ from dicom_pipeline.manifests.headers import Headers
 from dicom_pipeline.manifests.listing import study_list
 from dicom_pipeline.manifests.study import study_manifest
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.storage import atomic_file, make_directories
+from dicom_pipeline.storage import atomic_file, locate, make_directories
 
 PORTION: Final = 1000
 """Studies that one run works on."""
@@ -127,14 +127,14 @@ class Writer:
         return Batch(list(written.values()), [one.study for one in due if one not in written], size)
 
     def _write_manifest(self, study: Study) -> tuple[int, WrittenManifest]:
-        path = self._folder(study.tenant_id) / manifest_name(study.study_uid)
+        path = self._path(study.tenant_id, manifest_name(study.study_uid))
         with atomic_file(path) as file:
             manifest = study_manifest(self._catalog, study, self._url_of, self._headers.described)
             return file.write(manifest.content), manifest.summary
 
     def _write_list(self, tenant_id: str) -> int:
-        with atomic_file(self._folder(tenant_id) / LIST_NAME) as file:
+        with atomic_file(self._path(tenant_id, LIST_NAME)) as file:
             return file.write(study_list(self._catalog, tenant_id))
 
-    def _folder(self, tenant_id: str) -> Path:
-        return self._root / tenant_id
+    def _path(self, tenant_id: str, name: str) -> Path:
+        return locate(self._root, f"{tenant_id}/{name}")

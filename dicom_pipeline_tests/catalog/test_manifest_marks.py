@@ -39,6 +39,13 @@ def test_a_rendition_marks_its_study(catalog):
     assert due(catalog) == {"1.2"}
 
 
+def test_a_rendition_that_is_ahead_of_the_index_marks_the_study_that_names_the_object(catalog):
+    catalog.index([indexed(study="1.2.1")])
+    take_all_back(catalog)
+    catalog.record_renditions([rendition(version=2, study_uid="1.2.2")])
+    assert due(catalog) == {"1.2.1", "1.2.2"}
+
+
 def test_skeletons_tell_nothing_that_a_manifest_says(catalog):
     catalog.record_storage([storage_record("a.dcm")], [skeleton(indexed())])
     assert due(catalog) == set()

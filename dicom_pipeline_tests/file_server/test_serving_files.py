@@ -2,12 +2,15 @@
 
 import logging
 import os
+import socket
 
 import pytest
 
+from dicom_pipeline.errors import ConfigurationError
 from dicom_pipeline.file_server.application import application
 from dicom_pipeline.file_server.exposure import exposed
 from dicom_pipeline.file_server.guard import host_name
+from dicom_pipeline.file_server.serving import serve
 from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.file_server.asking import ask
 from dicom_pipeline_tests.file_server.conftest import OBJECT
@@ -197,6 +200,14 @@ def test_a_file_that_may_not_be_read_is_unavailable_and_not_missing(served, sett
 
     monkeypatch.setattr(os, "open", refuse)
     assert ask(served, f"/objects/{OBJECT}").status == 503
+
+
+def test_a_port_that_is_taken_is_told_with_its_setting():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(_env_file=None, viewer_port=port)
+        with pytest.raises(ConfigurationError, match=f"VIEWER_PORT={port}"):
+            serve(settings)
 
 
 @pytest.mark.parametrize(

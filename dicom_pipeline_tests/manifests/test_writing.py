@@ -138,6 +138,13 @@ def test_of_two_writers_the_later_one_has_read_the_newer_rows(home, monkeypatch)
     assert not home.due()
 
 
+def test_a_uid_that_would_leave_the_root_is_not_written(home):
+    home.catalog.index([indexed(study="../../1.2"), indexed("1.4.2", study="1.2.2")])
+    (counts,) = home.write()
+    assert (counts["studies"], counts["not_written"]) == (1, 1)
+    assert list(home.settings.home.glob("*.json")) == []
+
+
 def test_a_root_that_cannot_be_written_to_is_told(home):
     home.object()
     home.settings.manifests.write_bytes(b"a file in its place")
