@@ -234,10 +234,10 @@ def test_an_address_that_names_nothing_is_answered_in_words(open_page, query):
 def test_going_back_leads_to_the_list(open_page):
     page = open_page()
     page.page.get_by_role("link", name="张小东").first.click()
-    page.wait_for("video")
+    page.wait_for("shown")
     page.page.go_back()
     expect(page.page.locator(".studies tbody tr")).to_have_count(STUDIES)
     page.page.go_forward()
-    page.wait_for("video")
+    page.wait_for("shown")
     page.page.keyboard.press("Escape")
     expect(page.page.locator(".studies tbody tr")).to_have_count(STUDIES)
