@@ -27,7 +27,7 @@ COMMANDS = typer.main.get_command(app).commands
 OTHERS_METRICS = {"up", "node_textfile_mtime_seconds"}
 """Prometheus' own, and the node exporter's."""
 WORDS = {
-    *("and", "by", "on", "or"),
+    *("and", "by", "on", "or", "unless"),
     *("count", "day_of_week", "delta", "deriv", "histogram_quantile", "hour", "increase"),
     *("min_over_time", "predict_linear", "rate", "sum", "time"),
     *("instance", "job", "le", "tenant", "version"),

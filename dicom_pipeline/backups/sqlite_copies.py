@@ -8,15 +8,14 @@ from typing import Final
 from dicom_pipeline.errors import PermanentError
 from dicom_pipeline.sqlite_access import in_our_terms
 
-_PAGES: Final = 4096
-"""Pages that are copied at a time: writers wait for no longer than that takes."""
 _BUSY_SECONDS: Final = 30
 
 
 def copy_database(source: Path, target: Path) -> dict[str, int]:
     """Copy a database as it is at one moment; the rows of each table in the copy.
 
-    The copy has no write-ahead log: it is one file.
+    It is copied in one step: in several it would begin anew whenever somebody writes in between.
+    With a write-ahead log nobody has to wait meanwhile. The copy has none: it is one file.
 
     Raises:
         TransientError: the file cannot be read now.
@@ -30,7 +29,7 @@ def copy_database(source: Path, target: Path) -> dict[str, int]:
         ) as of,
         closing(sqlite3.connect(target)) as to,
     ):
-        of.backup(to, pages=_PAGES)
+        of.backup(to)
         to.execute("PRAGMA journal_mode = DELETE")
     return count_rows(target)
 
