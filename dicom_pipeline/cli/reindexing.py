@@ -127,8 +127,13 @@ def _shown() -> Iterator[_Shown]:
     if not sys.stdout.isatty():
         yield _Shown(None)
         return
-    columns = (BarColumn(20), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=Console()) as progress:
+    columns = (
+        BarColumn(20),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console()) as progress:
         yield _Shown(progress)
 
 
