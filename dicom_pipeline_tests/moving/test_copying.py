@@ -267,3 +267,12 @@ def test_a_system_without_a_file_is_not_copied_and_cannot_be_asked_for(source, t
     assert "warehouse" not in moved_systems(target.settings, source.settings.home)
     with pytest.raises(ConfigurationError, match="warehouse"):
         copy(source, target.settings, only=["warehouse"])
+
+
+def test_the_studies_that_were_copied_get_manifests_in_their_new_home(source, target):
+    fill_tables(source)
+    copy(source, target.settings)
+    rows = target.catalog.query("SELECT DISTINCT tenant_id, study_uid FROM instance")
+    due = {one.study for one in target.catalog.manifests_due(1000)}
+    assert rows
+    assert {(row["tenant_id"], row["study_uid"]) for row in rows} <= due
