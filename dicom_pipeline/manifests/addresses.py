@@ -18,6 +18,9 @@ RENDITIONS: Final = "/renditions/"
 
 LIST_NAME: Final = "studies.json"
 
+_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - any
+"""How this machine reaches a server that listens on all addresses."""
+
 Address = Callable[[str], str]
 """Makes a URL of a path that begins with one of the roots."""
 
@@ -35,10 +38,9 @@ def manifest_name(study_uid: str) -> str:
 
 def viewer_base(settings: Settings) -> str:
     """Where people find the viewer: ``PUBLIC_URL``, or else the embedded file server."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(  # noqa: S104 - any address
-        settings.viewer_host, settings.viewer_host
-    )
-    return settings.public_url.rstrip("/") or f"http://{host}:{settings.viewer_port}"
+    host = _REACHABLE.get(settings.viewer_host, settings.viewer_host)
+    local = f"http://{f'[{host}]' if ':' in host else host}:{settings.viewer_port}"
+    return settings.public_url.rstrip("/") or local
 
 
 def viewer_url(settings: Settings, tenant_id: str, study_uid: str = "") -> str:
