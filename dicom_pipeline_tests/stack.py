@@ -9,7 +9,7 @@ from typing import Self
 
 import psutil
 
-from dicom_pipeline.cli.progress import messages_left
+from dicom_pipeline.cli.progress import manifests_due, messages_left
 from dicom_pipeline.cli.stack_info import StackInfo
 from dicom_pipeline.cli.stack_process import StackProcess
 from dicom_pipeline.cli.status import Status, read_status
@@ -101,6 +101,14 @@ class RunningStack:
         while any((left := self.left()).values()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"after {timeout} s these are left: {left}")
+            time.sleep(0.5)
+
+    def wait_until_manifests_are_written(self, timeout: float) -> None:
+        """Wait until no study is marked."""
+        deadline = time.monotonic() + timeout
+        while due := manifests_due(self.settings):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {timeout} s {due} manifests are due")
             time.sleep(0.5)
 
     def stop(self) -> int:

@@ -1,8 +1,10 @@
 """The main job through the wire, the real Dagster daemon and the real run launcher."""
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,11 @@ mutation ($config: RunConfigData!) {
     ... on LaunchRunSuccess { run { runId } }
   }
 }
+"""
+LINKS = """
+{ assetNodes(assetKeys: [{path: ["catalog", "rendition"]}]) { assetMaterializations(limit: 1) {
+  metadataEntries { label ... on UrlMetadataEntry { url } }
+} } }
 """
 LINEAGE = "{ assetNodes { assetKey { path } dependencyKeys { path } } }"
 
@@ -94,6 +101,41 @@ def test_re_executing_every_run_changes_no_table(stack):
     assert statuses_at_the_end(stack, CATCH_UP_SECONDS) == {"SUCCESS"}
     stack.wait_until_caught_up(CATCH_UP_SECONDS)
     assert tables(stack) == before
+
+
+def fetched(stack, path):
+    with urllib.request.urlopen(f"{stack.info.viewer}{path}", timeout=30) as response:
+        return response.headers["content-type"], response.read()
+
+
+def test_the_file_server_has_every_study_with_the_files_that_its_manifest_names(stack):
+    stack.wait_until_manifests_are_written(CATCH_UP_SECONDS)
+    _, answer = fetched(stack, "/manifests/default/studies.json")
+    listed = json.loads(answer)["studies"]
+    opened, passed_over = {}, set()
+    for one in listed:
+        _, answer = fetched(stack, f"/manifests/default/{one['manifest']}")
+        (study,) = json.loads(answer)["studies"]
+        for entry in (entry for series in study["series"] for entry in series["instances"]):
+            opened.setdefault(entry["metadata"]["SOPInstanceUID"], entry["url"])
+        for entry in (entry for series in study["not_shown"] for entry in series["instances"]):
+            passed_over.add(entry["metadata"]["SOPInstanceUID"])
+    assert {*opened, *passed_over} == {one.sop_uid for one in stack.acknowledged}
+    assert len(opened) >= 3
+    roots = {"objects": stack.settings.storage, "renditions": stack.settings.renditions}
+    for url in opened.values():
+        path = url.removeprefix("dicomweb:")
+        content_type, content = fetched(stack, path)
+        _, root, relative = path.split("/", 2)
+        assert content_type == "application/dicom"
+        assert content == (roots[root] / relative).read_bytes()
+
+
+def test_the_renditions_link_to_the_viewer(stack):
+    (node,) = graphql(stack, LINKS)["assetNodes"]
+    entries = node["assetMaterializations"][0]["metadataEntries"]
+    (url,) = [entry["url"] for entry in entries if entry["label"] == "viewer"]
+    assert url.startswith(f"{stack.info.viewer}/viewer/?tenant=default")
 
 
 def test_the_ui_shows_the_lineage_from_the_receiver_to_the_tables(stack):
