@@ -132,6 +132,8 @@ def _from_codestream(samples: Pixels, precision: int, image: Image) -> Pixels:
 
     Some encoders write samples as wide as the cells. Their sign is still the bit at HighBit.
     """
+    if not image.signed and samples.dtype.kind == "u":
+        return samples
     bits = min(precision, image.bits_stored) if image.signed else precision
     return pixel_values(samples, bits=bits, high_bit=bits - 1, signed=image.signed)
 
@@ -278,6 +280,9 @@ def _jpeg_2000(encoded: Encoded) -> Pixels:
     header = jpeg2000_header(encoded.frame)
     if header is None:
         raise ImagingError(ErrorCode.DECODER_ERROR, f"frame {encoded.number}: no JPEG 2000 header")
+    if not jpeg2000_ends(encoded.frame):
+        # OpenJPEG makes pixels of anything that stands where code-blocks should.
+        raise ImagingError(ErrorCode.TRUNCATED, f"frame {encoded.number}: no end marker", OPENJPEG)
     samples = _openjpeg(encoded.frame)
     values = _from_codestream(samples, header.precision, encoded.image)
     # The inverse of the multiple component transform gives RGB, whatever the label says.

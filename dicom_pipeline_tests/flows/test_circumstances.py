@@ -10,8 +10,8 @@ from dicom_pipeline.errors import TransientError
 from dicom_pipeline.imaging.outcomes import Action, ConversionError, ErrorCode, Outcome
 from dicom_pipeline.orchestration.range_runs import failures
 from dicom_pipeline.stages import INDEX, RENDITIONS, STORAGE
-from dicom_pipeline.stages.index import Header, Indexed, Unreachable, in_parts, read_header
 from dicom_pipeline.stages.conversions import convert
+from dicom_pipeline.stages.index import Header, Indexed, Unreachable, in_parts, read_header
 from dicom_pipeline.stages.skeletons import skeleton
 from dicom_pipeline.workers import TaskFailure
 from dicom_pipeline_tests.datasets import an_image
