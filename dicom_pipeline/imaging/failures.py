@@ -82,9 +82,7 @@ def outcome_of(error: Exception, decision: Decision, source: Path) -> Outcome:
     """
     match error:
         case ImagingError():
-            return failure(
-                decision, error.code, error.reason, error.library, error.library_version
-            )
+            return failure(decision, error.code, error.reason, error.library, error.library_version)
         case MemoryError():
             return failure(
                 decision, ErrorCode.LIMIT_EXCEEDED, "needs more memory than a worker may use"
