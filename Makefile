@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-fast lint format lock clean \
+.PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-browser test-fast lint format lock clean \
 	bench-receiver bench-receiver-memory bench-catalog bench-cache bench-transcoding soak fuzz
 
 help: ## show this list
@@ -55,6 +55,9 @@ demo: setup demo-packages demo-viewer ## run the whole flow on this machine with
 
 test: setup test-packages demo-viewer ## all tests
 	$(PYTEST) $(ARGS)
+
+test-browser: setup test-packages viewer ## what is called renderable, loaded by Cornerstone3D (CORPUS=all: every object)
+	$(BIN)/python -m pytest dicom_pipeline_tests/browser dicom_pipeline_tests/corpus $(ARGS)
 
 test-docker: setup test-packages viewer ## images, and the whole stack in containers (needs root)
 	@scripts/system-packages $(DOCKER_PACKAGES)

@@ -73,6 +73,11 @@ class _Walker:
     def tag(self, position: int) -> int:
         return self.number(position, 2) << 16 | self.number(position + 2, 2)
 
+    def _is_padding(self, position: int) -> bool:
+        """Whether nothing but zeros follows, as where files are filled up to whole blocks."""
+        start = self._data[position : position + 8]
+        return not any(start) and not any(self._data[position:])
+
     def element(self, position: int) -> _Element:
         tag = self.tag(position)
         if self._implicit_vr or tag in {_ITEM, _ITEM_END, _SEQUENCE_END}:
@@ -89,6 +94,8 @@ class _Walker:
         if depth > _MAX_DEPTH:
             raise _FaultError(Fault.TOO_DEEP)
         while end is None or position < end:
+            if depth == 0 and end == self._end and self._is_padding(position):
+                return end
             element = self.element(position)
             if element.tag == _ITEM_END and end is None:
                 return element.value

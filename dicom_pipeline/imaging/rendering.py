@@ -23,7 +23,13 @@ from dicom_pipeline.imaging.frames import (
 from dicom_pipeline.imaging.image import describe_image
 from dicom_pipeline.imaging.objects import DicomObject, open_object
 from dicom_pipeline.imaging.outcomes import Action, ErrorCode, ImagingError
-from dicom_pipeline.imaging.rules import IMAGE_RULES, JPEG_2000_FAMILIES, JPEG_FAMILIES, Evidence
+from dicom_pipeline.imaging.rules import (
+    IMAGE_RULES,
+    JPEG_2000_FAMILIES,
+    JPEG_FAMILIES,
+    MEASURED_WITH,
+    Evidence,
+)
 from dicom_pipeline.imaging.transfer_syntaxes import (
     Family,
 )
@@ -72,8 +78,9 @@ def decide(source: DicomObject | Path) -> Decision:
     family = gathered[0].family
     for rule in IMAGE_RULES:
         if (rule.families is None or family in rule.families) and any(map(rule.applies, gathered)):
-            return Decision(rule.action, rule.name, rule.reason, rule.error_code)
-    return Decision(Action.KEEP, "shown-right", "Cornerstone3D shows such images right")
+            reason = f"{rule.reason} ({MEASURED_WITH})" if rule.error_code is None else rule.reason
+            return Decision(rule.action, rule.name, reason, rule.error_code)
+    return Decision(Action.KEEP, "shown-right", f"{MEASURED_WITH} shows such images right")
 
 
 def _by_object(source: DicomObject) -> Decision | None:

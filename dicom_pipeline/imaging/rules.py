@@ -1,7 +1,6 @@
 """The rules about images: what Cornerstone3D shows wrong, in the order in which they are asked.
 
-Each was measured against Cornerstone3D 5.14.0 (dicom-image-loader, `wadouri:`) pixel by pixel, with
-generated and real files.
+Each was measured in a browser, pixel by pixel, with generated and real files: docs/rendering.md.
 """
 
 from collections.abc import Callable
@@ -32,6 +31,9 @@ from dicom_pipeline.imaging.transfer_syntaxes import (
     Viewer,
 )
 from dicom_pipeline.imaging.viewer_text import viewer_knows_text
+
+MEASURED_WITH: Final = "Cornerstone3D 5.14.0"
+"""The version that the rules are about: dicom-image-loader with `wadouri:` and its own metadata."""
 
 JPEG_FAMILIES: Final = frozenset({Family.JPEG, Family.JPEG_LOSSLESS, Family.JPEG_LS})
 JPEG_2000_FAMILIES: Final = frozenset({Family.JPEG_2000, Family.HTJ2K})

@@ -30,6 +30,7 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".wasm": "application/
 _SECONDS = 8
 """A frame that takes longer will never settle: the largest of the corpus takes 0.1 s."""
 _OBJECTS_A_PAGE = 25
+_NEVER_SETTLED = "never settled"
 _BEFORE_DECODERS = ("no pixel data in", "No decoder for", "Cannot read properties of")
 """Errors that leave the decoders as they were."""
 
@@ -93,7 +94,8 @@ class Cornerstone:
     """Loads objects, many in one page.
 
     A decoder that fails may give the pixels of the image before it. That is seen as long as no two
-    objects of a page have the same pixels; what was refused, or never settled, ends its page.
+    objects of a page have the same pixels. What never settles ends its page; after a decoder's
+    error, whatever is refused is tried once more in a fresh page.
     """
 
     _numbers: ClassVar[Iterator[int]] = iter(range(1 << 62))
@@ -105,9 +107,17 @@ class Cornerstone:
         self._query = query
         self._page: Page | None = None
         self._left = 0
+        self._suspect = False
 
     def load(self, path: Path, frames: int = 1, *, fresh: bool = False) -> list[Shown | Refused]:
         """Every frame of the object in ``path``, up to the first that never settles."""
+        suspect = self._suspect and not fresh
+        shown = self._load(path, frames, fresh=fresh)
+        if suspect and any(isinstance(one, Refused) for one in shown):
+            shown = self._load(path, frames, fresh=True)
+        return shown
+
+    def _load(self, path: Path, frames: int, *, fresh: bool) -> list[Shown | Refused]:
         name = f"{next(self._numbers)}.dcm"
         self._server.objects[name] = path
         page = self._fresh_page() if fresh or not self._left else self._page
@@ -119,8 +129,11 @@ class Cornerstone:
             [f"{self._origin}/objects/{name}", frames, results, _SECONDS],
         )
         errors = [one["error"] for one in told if "error" in one]
-        if not all(any(known in error for known in _BEFORE_DECODERS) for error in errors):
+        if _NEVER_SETTLED in errors:
             self._left = 0
+        self._suspect |= not all(
+            any(known in error for known in _BEFORE_DECODERS) for error in errors
+        )
         return [
             Refused(one["error"])
             if "error" in one
@@ -135,6 +148,7 @@ class Cornerstone:
         self._page.goto(f"{self._origin}/page/index.html{self._query}")
         self._page.wait_for_function("window.harness !== undefined")
         self._left = _OBJECTS_A_PAGE
+        self._suspect = False
         return self._page
 
 

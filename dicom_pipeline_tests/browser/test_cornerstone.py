@@ -29,8 +29,10 @@ from dicom_pipeline_tests.corpus.catalogue import all_cases, core_cases
 pytestmark = [pytest.mark.service, pytest.mark.timeout(3600)]
 
 WHOLE = os.environ.get("CORPUS") == "all"
-ALIKE = 1
-"""Objects of the sample that the same rule decided in the same transfer syntax."""
+ALIKE = 2
+"""Objects of the sample that the same rule decided in the same coding."""
+EVERY = 1 if WHOLE else 3
+"""Of the objects that are transcoded, every so manyth original is loaded."""
 LARGEST_NEEDLESS_SHARE = 0.05
 
 
@@ -65,16 +67,19 @@ def viewer(tmp_path_factory) -> Iterator[Cornerstone]:
         yield opened
 
 
+def sound(corpus: list[Judged]) -> list[Judged]:
+    return [one for one in corpus if isinstance(one.expected, Expected)]
+
+
 def sample(corpus: list[Judged]) -> list[Judged]:
-    """Of the sound objects with the same decision and coding, the first few."""
+    """Of the sound objects that the same rule decided in the same coding, the first few."""
     if WHOLE:
-        return [one for one in corpus if isinstance(one.expected, Expected)]
-    taken: Counter[tuple[str, str, str]] = Counter()
+        return sound(corpus)
+    taken: Counter[tuple[str, str]] = Counter()
     chosen = []
-    for one in corpus:
-        coding = one.case.name.rsplit("-", 1)[0]
-        alike = (one.outcome.rule, one.outcome.target_ts or "", coding)
-        if isinstance(one.expected, Expected) and taken[alike] < ALIKE:
+    for one in sound(corpus):
+        alike = (one.outcome.rule, one.case.name.split("-")[0])
+        if taken[alike] < ALIKE:
             taken[alike] += 1
             chosen.append(one)
     return chosen
@@ -129,30 +134,34 @@ def test_cornerstone_shows_the_pixels_of_every_object_that_is_called_renderable(
 
 
 def test_few_objects_are_transcoded_that_cornerstone_shows_right(corpus, viewer):
-    judged = sample(corpus)
-    needless, kept = [], 0
-    for one in judged:
+    kept = sum(one.outcome.action is Action.KEEP for one in sound(corpus))
+    transcoded = [one for one in sound(corpus) if one.outcome.action is Action.TRANSCODE]
+    needless = []
+    for one in transcoded[::EVERY]:
         assert isinstance(one.expected, Expected)
-        if one.outcome.action is Action.KEEP:
-            kept += 1
-        elif (
-            difference(viewer.load(one.pair.source, len(one.expected.pixels)), one.expected) is None
-        ):
+        # What is rounded may differ in the rendition, but must not in the original.
+        exact = one.outcome.rule == "signed-32-bit-rounded"
+        expected = one.expected._replace(tolerance=0) if exact else one.expected
+        if difference(viewer.load(one.pair.source, len(expected.pixels)), expected) is None:
             needless.append((one.outcome.rule, one.case.name))
 
-    shown_right = kept + len(needless)
-    assert len(needless) <= LARGEST_NEEDLESS_SHARE * shown_right, sorted(needless)
+    estimate = len(needless) * EVERY
+    assert estimate <= LARGEST_NEEDLESS_SHARE * (kept + estimate), sorted(needless)
 
 
-def test_a_page_of_many_objects_tells_no_stale_pixels(corpus, viewer):
-    # A decoder that fails may give what it decoded before: then another object's pixels are told.
-    sound = next(one for one in corpus if one.case.name == "j2k-u8")
+def test_cornerstone_shows_the_image_before_instead_of_a_cut_one_so_that_is_a_failure(
+    corpus, viewer
+):
+    # Cornerstone3D itself gives the pixels of the image before: only a failure saves the reader.
+    whole = next(one for one in corpus if one.case.name == "j2k-u8")
     cut = next(one for one in corpus if one.case.name == "broken-j2k-half")
-    assert isinstance(sound.expected, Expected)
+    assert isinstance(whole.expected, Expected)
 
-    assert difference(viewer.load(sound.pair.source, fresh=True), sound.expected) is None
-    stale = viewer.load(cut.pair.source)[0]
-    fresh = viewer.load(cut.pair.source, fresh=True)[0]
+    assert difference(viewer.load(whole.pair.source, fresh=True), whole.expected) is None
+    (stale,) = viewer.load(cut.pair.source)
+    (fresh,) = viewer.load(cut.pair.source, fresh=True)
 
     assert cut.outcome.action is Action.FAIL
-    assert isinstance(stale, Refused) or stale != fresh
+    assert isinstance(stale, Shown)
+    assert np.array_equal(stale.pixels, whole.expected.pixels[0])
+    assert isinstance(fresh, Refused) or fresh.pixels.size == 0

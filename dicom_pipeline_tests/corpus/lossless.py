@@ -182,7 +182,7 @@ CODINGS: dict[str, tuple[str, Encode, set[str], dict[str, Any]]] = {
     "jxl-container": (f"{P}.4.110", partial(jxl, container=True), {"u8", "u16", "rgb8"}, {}),
     "jxl-planar": (f"{P}.4.110", jxl, _COLOUR, {"PlanarConfiguration": 1}),
 }  # fmt: skip
-_CORE = {"u8", "i8", "u12", "u16", "i12", "i16", "rgb8", "rgb16"}
+_CORE = {"u8", "i8", "u12", "u16", "u32", "i12", "i16", "rgb8", "rgb16"}
 
 
 def _coded(
