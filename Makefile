@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-browser test-fast lint format lock clean \
+.PHONY: help setup demo-packages test-packages viewer demo-viewer demo test test-browser test-docker test-fast lint format lock clean \
 	bench-receiver bench-receiver-memory bench-catalog bench-cache bench-transcoding soak fuzz
 
 help: ## show this list
