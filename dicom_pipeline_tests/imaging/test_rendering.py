@@ -58,6 +58,12 @@ def without_file_meta(path: Path) -> Path:
     return path
 
 
+def unknown_character_set(path: Path) -> Path:
+    whole = native(path, GREY, SpecificCharacterSet="ISO_IR 192").read_bytes()
+    path.write_bytes(whole.replace(b"ISO_IR 192", b"ISO_IR 203"))
+    return path
+
+
 def float64(path: Path) -> Path:
     ds = header(np.zeros((4, 4)))
     ds.add_new("DoubleFloatPixelData", "OD", np.linspace(0, 1, 16).astype("<f8").tobytes())
@@ -111,7 +117,7 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("attributes-missing", lambda p: native(p, GREY16, PixelRepresentation=None)),
     ("attributes-missing", lambda p: native(
         p, COLOUR, PlanarConfiguration=None, PhotometricInterpretation="YBR_FULL")),
-    ("character-set", lambda p: native(p, GREY, SpecificCharacterSet="ISO_IR 203")),
+    ("character-set", unknown_character_set),
     ("float-with-sign", lambda p: float32(p, 0.5, 7, PixelRepresentation=0)),
     ("double-float", float64),
     ("syntax-never", lambda p: encapsulated(p, GREY, f"{P}.4.52", [jpeg(GREY)])),
