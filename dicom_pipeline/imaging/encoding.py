@@ -64,8 +64,9 @@ def pixel_form(
             f"{total} bytes of pixels that only native pixel data can carry, "
             f"which holds {LONGEST_VALUE} at most",
         )
-    # Viewers refuse native frames that do not divide the value, which is padded to an even length.
-    uneven = image.frames > 1 and total % 2 == 1
+    # A native value is padded to an even length. Viewers refuse frames that do not divide it, and
+    # take the byte for a sample of colour.
+    uneven = total % 2 == 1 and (image.frames > 1 or first.ndim > 2)  # noqa: PLR2004  as below
     native = not carried or (explicit and total <= LONGEST_VALUE and not uneven)
     return PixelForm(
         syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN if native else JPEG_LS_LOSSLESS,

@@ -265,6 +265,12 @@ def _frames_are_uneven(evidence: Evidence) -> bool:
     )
 
 
+def _padding_is_a_sample(evidence: Evidence) -> bool:
+    """Whether native 8-bit colour of one frame ends with the byte that makes its length even."""
+    image = evidence.image
+    return image.colour and image.frames == 1 and image.total_bytes % 2 == 1
+
+
 def _fractions_are_lost(evidence: Evidence) -> bool:
     if not evidence.image.floating:
         return False
@@ -345,6 +351,8 @@ IMAGE_RULES: Final = (
          "HighBit is ignored: wrong pixels"),
     Rule("uneven-frames", _ONLY_NATIVE, _frames_are_uneven,
          "pixel data that does not divide into the frames is refused: `Invalid frame length`"),
+    Rule("odd-colour", _ONLY_NATIVE, _padding_is_a_sample,
+         "the byte that makes colour even is taken for a sample: never settles, or stays dark"),
     Rule("padding", _ONLY_NATIVE,
          lambda e: len(e.source.pixel_bytes) - e.image.total_bytes > 1,
          "more pixel data than the attributes ask for"),

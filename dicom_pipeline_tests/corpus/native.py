@@ -249,7 +249,23 @@ def _odd_frames(path: Path, content: Content, uid: str, kind: Kind, frames: int)
     return Shown(pixels)
 
 
+def _odd_colour(path: Path, content: Content, uid: str, label: str, *, planar: bool) -> Shown:
+    pixels = content.noisy("u1", 0, 255, shape=(9, 11), colour=True)
+    ds = describe(pixels, PhotometricInterpretation=label, PlanarConfiguration=int(planar))
+    save(path, put_native(ds, pixels.transpose(0, 3, 1, 2) if planar else pixels, uid), uid)
+    return Shown(pixels) if label == "RGB" else Shown(_ybr(pixels), tolerance=1)
+
+
 def _odd() -> Iterator[Case]:
+    for syntax in ("implicit", "explicit", "big-endian"):
+        for label, planar in (("RGB", False), ("RGB", True), ("YBR_FULL", False)):
+            yield Case(
+                f"{syntax}-odd-{label.lower().replace('_', '-')}" + ("-planar" if planar else ""),
+                lambda p, c, uid=SYNTAXES[syntax], label=label, planar=planar: _odd_colour(
+                    p, c, uid, label, planar=planar
+                ),
+                core=syntax == "explicit",
+            )
     for syntax in ("implicit", "explicit", "big-endian"):
         for name in ("u8", "i8", "rgb8", "u16"):
             for frames in (2, 3):

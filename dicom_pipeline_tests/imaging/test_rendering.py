@@ -185,6 +185,7 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("htj2k-without-transform", lambda p: encapsulated(
         p, COLOUR, f"{P}.4.201", [htj2k(COLOUR, mct=False)])),
     ("uneven-frames", lambda p: native(p, np.stack([GREY[:5, :7]] * 3), NumberOfFrames=3)),
+    ("odd-colour", lambda p: native(p, COLOUR[:5, :7])),
     ("palette-tables", lambda p: indexed(p, red=0)),
     ("float-between-whole-numbers", lambda p: float32(p, 0, 1)),
     ("signed-32-bit-rounded", lambda p: native(p, np.array([[-(1 << 30) + 1, 5]], "i4"))),
