@@ -163,6 +163,12 @@ def jpeg_ends(frame: bytes) -> bool:
     return frame.rstrip(b"\0\xff")[-2:] == JPEG_END
 
 
+def is_cut_short(frame: bytes) -> bool:
+    """Whether a frame without whole headers is the beginning of a codestream, or empty."""
+    begun = not frame.strip(b"\0") or frame.startswith((_SOI, _J2K_START[:2]))
+    return begun and not jpeg_ends(frame)
+
+
 def jpeg2000_header(frame: bytes) -> Jpeg2000Header | None:
     """The headers of a JPEG 2000 frame, bare or in a JP2 file; None when they are not whole."""
     start = frame.find(_J2K_START)

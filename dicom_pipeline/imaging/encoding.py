@@ -3,6 +3,7 @@
 import hashlib
 from typing import Final, NamedTuple
 
+import imagecodecs
 import jpeg_ls
 import numpy as np
 
@@ -137,7 +138,15 @@ def _jpeg_ls(pixels: Pixels, bits: int) -> bytes:
                 **options,
             )
         )
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError):
+        return _small_jpeg_ls(pixels)
+
+
+def _small_jpeg_ls(pixels: Pixels) -> bytes:
+    """A few pixels of noise: pyjpegls gives no more room than they had uncompressed."""
+    try:
+        return bytes(imagecodecs.jpegls_encode(pixels.view(f"u{pixels.dtype.itemsize}")))
+    except (imagecodecs.JpeglsError, ValueError) as error:
         raise ImagingError(
             ErrorCode.DECODER_ERROR, f"JPEG-LS cannot encode {pixels.shape} pixels", _PYJPEGLS
         ) from error

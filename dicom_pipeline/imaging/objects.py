@@ -26,7 +26,9 @@ from dicom_pipeline.imaging.quiet import quiet_pydicom
 from dicom_pipeline.imaging.transfer_syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    GE_PRIVATE,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    PAPYRUS,
     TRANSFER_SYNTAXES,
     Family,
     TransferSyntax,
@@ -35,6 +37,7 @@ from dicom_pipeline.imaging.transfer_syntaxes import (
 PIXEL_KEYWORDS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 INFLATED_LIMIT: Final = 1 << 32
 """Most bytes that a deflated data set may inflate to. They are spooled, not held in memory."""
+_IMPLICIT_VR: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, GE_PRIVATE, PAPYRUS})
 _IDENTIFYING: Final = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -173,6 +176,8 @@ def _read(file: BinaryIO) -> DicomObject:
     except (MemoryError, ImagingError):
         raise
     except Exception as error:
+        if _ends_early(file, whole):
+            raise ImagingError(ErrorCode.TRUNCATED, str(Fault.ENDS_EARLY), "pydicom") from error
         # pydicom raises nearly any exception for a file that is broken in a new way.
         raise ImagingError(
             ErrorCode.UNREADABLE_OBJECT,
@@ -188,6 +193,21 @@ def _read(file: BinaryIO) -> DicomObject:
     implicit_vr, little_endian = dataset.original_encoding
     fault = find_fault(whole, implicit_vr=bool(implicit_vr), little_endian=bool(little_endian))
     return DicomObject(dataset, uid, TRANSFER_SYNTAXES.get(uid), fault, pixels)
+
+
+def _ends_early(file: BinaryIO, whole: FileRange) -> bool:
+    """Whether a file that pydicom cannot read ends inside an element."""
+    with suppress(Exception):  # it is broken: nothing that is read of it can be relied on
+        file.seek(0)
+        read_preamble(file, force=True)
+        uid = str(_read_file_meta_info(file).TransferSyntaxUID).strip()
+        fault = find_fault(
+            whole,
+            implicit_vr=uid in _IMPLICIT_VR,
+            little_endian=uid != EXPLICIT_VR_BIG_ENDIAN,
+        )
+        return fault is Fault.ENDS_EARLY
+    return False
 
 
 def _take_pixels(dataset: Dataset, whole: FileRange) -> PixelElement | None:

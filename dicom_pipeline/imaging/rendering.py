@@ -5,12 +5,16 @@ an error and show wrong pixels. The data set and the header of every frame's cod
 at here; that every compressed frame decodes is for `dicom_pipeline.imaging.transcode` to find out.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from pydicom.uid import UID
 
 from dicom_pipeline.imaging.codestream import (
+    Jpeg2000Header,
+    JpegHeader,
+    is_cut_short,
     jpeg2000_header,
     jpeg_header,
 )
@@ -33,6 +37,8 @@ from dicom_pipeline.imaging.rules import (
 from dicom_pipeline.imaging.transfer_syntaxes import (
     Family,
 )
+
+H = TypeVar("H", JpegHeader, Jpeg2000Header)
 
 __all__ = ["LEFT_TO_THEIR_LOADERS", "Action", "Decision", "decide"]
 
@@ -152,11 +158,18 @@ def _gather(source: DicomObject) -> list[Evidence]:
         return [evidence]
     evidence = evidence._replace(fragments=count_fragments(source))
     if syntax.family in JPEG_FAMILIES:
-        jpegs = {jpeg_header(frame) for frame in encoded_frames(source, image)}
+        jpegs = {_header(jpeg_header, frame) for frame in encoded_frames(source, image)}
         mixed = len({jpeg and jpeg.layout for jpeg in jpegs}) > 1
         return [evidence._replace(jpeg=jpeg, mixed=mixed) for jpeg in jpegs]
     if syntax.family in JPEG_2000_FAMILIES:
-        j2ks = {jpeg2000_header(frame) for frame in encoded_frames(source, image)}
+        j2ks = {_header(jpeg2000_header, frame) for frame in encoded_frames(source, image)}
         mixed = len({j2k and j2k.layout for j2k in j2ks}) > 1
         return [evidence._replace(j2k=j2k, mixed=mixed) for j2k in j2ks]
     return [evidence]
+
+
+def _header(read: Callable[[bytes], H | None], frame: bytes) -> H | None:
+    header = read(frame)
+    if header is None and is_cut_short(frame):
+        raise ImagingError(ErrorCode.TRUNCATED, "a frame ends inside its headers")
+    return header

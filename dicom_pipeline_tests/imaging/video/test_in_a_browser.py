@@ -50,8 +50,14 @@ SHOW = """async ([url, rate, frames]) => {
   const greys = [];
   for (const frame of frames) {
     const sought = settled(video, 'seeked');
+    // A busy machine may tell that it has sought before the picture is there.
+    const presented = new Promise((done) => {
+      video.requestVideoFrameCallback(done);
+      setTimeout(done, 1_000);
+    });
     video.currentTime = (frame + 0.5) / rate;
     await sought;
+    await presented;
     context.drawImage(video, 0, 0);
     const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
     greys.push(data.reduce((sum, value, at) => (at % 4 ? sum : sum + value), 0) * 4 / data.length);
