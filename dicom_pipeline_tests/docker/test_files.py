@@ -109,6 +109,7 @@ class Refusing:
 sys.meta_path.insert(0, Refusing())
 import pkgutil, receiver
 import dicom_pipeline.event_log.kafka
+import dicom_pipeline.backups.sqlite_copies  # docs/docker.md: the copy of an outbox
 for module in pkgutil.walk_packages(receiver.__path__, "receiver."):
     __import__(module.name)
 """
