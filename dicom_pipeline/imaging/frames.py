@@ -42,6 +42,10 @@ class Fragments(NamedTuple):
     """Fragments without the Basic Offset Table."""
     offsets: int
     """Entries of the Basic or Extended Offset Table: where frames begin; 0 without a table."""
+    basic: tuple[int, ...]
+    """The Basic Offset Table."""
+    starts: tuple[int, ...]
+    """Where the item tag of each fragment stands, counted as the Basic Offset Table does."""
     codestreams: int
     """Fragments that begin like a frame of the transfer syntax."""
 
@@ -87,9 +91,10 @@ def count_fragments(source: DicomObject) -> Fragments:
     family = source.syntax.family if source.syntax else None
     if family in {Family.ENCAPSULATED_NATIVE, Family.DEFLATED_FRAMES}:
         # Nothing marks the beginning of such a frame.
-        return Fragments(number, offsets, 0 if offsets else number)
-    begun = (_begins_frame(fragment[:12], family) for fragment in items.fragments)
-    return Fragments(number, offsets, sum(begun))
+        begun = 0 if offsets else number
+    else:
+        begun = sum(_begins_frame(fragment[:12], family) for fragment in items.fragments)
+    return Fragments(number, offsets, items.table, tuple(items.starts), begun)
 
 
 def _begins_frame(fragment: bytes, family: Family | None) -> bool:
@@ -160,10 +165,11 @@ def _frames(items: _Items, extended: Sequence[int], count: int) -> list[list[Fil
     """The fragments of each frame that there is."""
     found = items.fragments
     table = extended or items.table
-    if table:
-        return _cut(items, table)
-    if len(found) == count:
+    cut = _cut(items, table) if table else []
+    if len(found) == count != len(cut):  # without a table, or with a false one
         return [[fragment] for fragment in found]
+    if table:
+        return cut
     if count == 1:
         return [found] if found else []
     # Where nothing says where a frame begins, it ends where a fragment ends like a codestream.

@@ -146,8 +146,17 @@ def _loses_fragments(evidence: Evidence) -> bool:
         fragments is not None
         and evidence.image.frames > 1
         and fragments.number != evidence.image.frames
-        and not fragments.offsets
+        and not fragments.basic
     )
+
+
+def _misses_fragments(evidence: Evidence) -> bool:
+    """Whether the Basic Offset Table names places where no fragment begins, or too few."""
+    fragments = evidence.fragments
+    if fragments is None or not fragments.basic:
+        return False
+    wrong = set(fragments.basic) - set(fragments.starts)
+    return bool(wrong) or len(fragments.basic) < evidence.image.frames
 
 
 def _has_stray_bits(evidence: Evidence) -> bool:
@@ -329,7 +338,9 @@ IMAGE_RULES: Final = (
     Rule("big-endian", _ONLY_NATIVE, _big_endian_unread,
          "big-endian words other than 16-bit pixels are not turned around: wrong pixels or none"),
     Rule("fragments-without-offsets", _ALL, _loses_fragments,
-         "several fragments a frame and no offset table: frames are lost or mixed"),
+         "several fragments a frame and no Basic Offset Table: frames are lost or mixed"),
+    Rule("fragments-without-offsets", _ALL, _misses_fragments,
+         "a Basic Offset Table that does not point at the fragments: frames do not load"),
     # What the attributes say
     Rule("one-bit", _ALL, lambda e: e.image.bits_allocated == 1,
          "1 bit a pixel: wrong pixels"),

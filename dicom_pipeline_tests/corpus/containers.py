@@ -185,6 +185,18 @@ def _fragmented(
     return Shown(pixels, tolerance=4 if lossy else 0)
 
 
+def _false_offsets(path: Path, content: Content, moved: int) -> Shown:
+    """One fragment a frame, and a Basic Offset Table that points beside the second."""
+    pixels = content.noisy("u2", 0, 4095, shape=EVEN, frames=2)
+    ds = put_frames(describe(pixels, BitsStored=12), [jls(one, _U12) for one in pixels])
+    value = bytearray(ds.PixelData)
+    second = int.from_bytes(value[12:16], "little") + moved
+    value[12:16] = second.to_bytes(4, "little")
+    ds["PixelData"].value = bytes(value)
+    save(path, ds, f"{P}.4.80")
+    return Shown(pixels)
+
+
 def _containers() -> Iterator[Case]:
     for name, change in EXPLICIT_CHANGES.items():
         for coded in (False, True):
@@ -216,8 +228,6 @@ def _fragments() -> Iterator[Case]:
     for codec, offsets, fragments, frames in product(
         _FRAME_CODECS, ("basic", "extended", "none"), (1, 3), (1, 3)
     ):
-        if offsets == "extended" and fragments > 1:
-            continue  # PS3.5 A.4: one fragment a frame
         nothing_tells = offsets == "none" and fragments > 1 and frames > 1
         if codec in {"encapsulated", "deflated-frame", "rle"} and fragments > 1:
             continue  # PS3.5 A.4.2, A.4.11: one fragment a frame
@@ -228,6 +238,8 @@ def _fragments() -> Iterator[Case]:
             partial(_fragmented, codec=codec, offsets=offsets, fragments=fragments, frames=frames),
             core=codec in {"jls", "jpeg", "rle"},
         )
+    for moved in (2, 1 << 20):
+        yield Case(f"fragments-false-offsets-{moved}", partial(_false_offsets, moved=moved))
 
 
 def cases() -> Iterator[Case]:

@@ -16,6 +16,7 @@ from dicom_pipeline_tests.imaging.images import save as save_plain
 GE_PRIVATE = "1.2.840.113619.5.2"
 DEFLATED = f"{P}.1.99"
 _META_LENGTH_AT = 128 + 4
+_ITEM_HEADER = 8
 Offsets = Literal["basic", "extended", "none"]
 
 
@@ -60,6 +61,10 @@ def put_frames(
     """Put codestreams into encapsulated pixel data."""
     if offsets == "extended":
         value, table, lengths = encapsulate_extended(list(frames))
+        if fragments > 1:
+            value = encapsulate(list(frames), fragments_per_frame=fragments, has_bot=False)
+            more = np.arange(len(frames), dtype="<u8") * _ITEM_HEADER * (fragments - 1)
+            table = (np.frombuffer(table, "<u8") + more).tobytes()
         ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = table, lengths
     else:
         value = encapsulate(list(frames), fragments_per_frame=fragments, has_bot=offsets == "basic")

@@ -126,6 +126,9 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("big-endian", lambda p: native(p, GREY, BIG_ENDIAN)),  # bytes in words
     ("fragments-without-offsets", lambda p: encapsulated(
         p, GREY, f"{P}.4.50", [jpeg(GREY)] * 2, offsets=False, fragments=2, NumberOfFrames=2)),
+    ("fragments-without-offsets", lambda p: encapsulated(
+        p, GREY, f"{P}.4.80", [jls(GREY)] * 2, offsets=False, fragments=2, NumberOfFrames=2,
+        ExtendedOffsetTable=np.array([0, 16 + len(jls(GREY))], "<u8").tobytes())),
     ("one-bit", lambda p: native(
         p, np.zeros((4, 1), "u1"), Columns=8, BitsAllocated=1, BitsStored=1)),
     ("eight-bit-signed", lambda p: native(p, SIGNED8)),
