@@ -40,10 +40,10 @@ def environment(tmp_path):
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def make_env(folder, profile):
+def make_env(folder, profile, *, engine=True):
     socket_file = folder / "docker.sock"
     with socket.socket(socket.AF_UNIX) as listening:
-        if not socket_file.exists():
+        if engine and not socket_file.exists():
             listening.bind(str(socket_file))
     return subprocess.run(
         [DOCKER / "make-env", profile, folder],
@@ -197,6 +197,13 @@ def test_make_env_never_writes_over_passwords(tmp_path, environment):
     assert done.returncode == 1
     assert "is there" in done.stderr
     assert (tmp_path / ".env").read_text() == before
+
+
+def test_make_env_says_so_when_it_must_guess_the_group_of_the_socket(tmp_path):
+    done = make_env(tmp_path, "core", engine=False)
+    assert done.returncode == 0
+    (group,) = re.findall(r"^DOCKER_GROUP=([0-9]+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    assert f"DOCKER_GROUP={group} is a guess" in done.stderr
 
 
 def test_the_profile_core_keeps_warehouse_and_cache_embedded(tmp_path):
