@@ -188,10 +188,18 @@ def _colour_label_contradicts(evidence: Evidence) -> bool:
     if jpeg is None or jpeg.components != COLOUR_SAMPLES:
         return False
     meant = jpeg.colour(image.photometric)
-    return not (
+    return image.planar or not (
         (image.photometric == "YBR_FULL" and meant == "YCBCR")
         or (image.photometric == "RGB" and meant == "RGB")
     )
+
+
+def _cells_contradict_precision(evidence: Evidence) -> bool:
+    jpeg, allocated = evidence.jpeg, evidence.image.bits_allocated
+    if jpeg is None:
+        return False
+    wider = allocated > (_BYTE if evidence.image.colour and jpeg.precision <= _BYTE else _WORD)
+    return wider or jpeg.precision > allocated
 
 
 def _interleave_contradicts(evidence: Evidence) -> bool:
@@ -376,6 +384,9 @@ IMAGE_RULES: Final = (
          "full YCbCr samples labelled as subsampled are taken for RGB: wrong colours"),
     Rule("unknown-colour", _ALL, lambda e: e.image.photometric == "XYB",
          "a label that the viewer does not know for colour"),
+    Rule("planes-unknown", _CELLS,
+         lambda e: e.image.planar and e.image.photometric in {"YBR_RCT", "YBR_ICT"},
+         "planes labelled YBR_RCT or YBR_ICT are taken for interleaved samples: wrong pixels"),
     Rule("float-with-sign", _ALL,
          lambda e: e.image.floating and "PixelRepresentation" in e.source.dataset,
          "floats with a PixelRepresentation are read as integers: wrong pixels"),
@@ -412,6 +423,8 @@ IMAGE_RULES: Final = (
     Rule("jpeg-extended-colour", _ONLY_JPEG,
          lambda e: _uid_is(e, JPEG_EXTENDED) and _colour_label_contradicts(e),
          "JPEG Extended whose colour label does not fit the codestream: wrong colours"),
+    Rule("jpeg-lossless-cells", _ONLY_JPEG_LOSSLESS, _cells_contradict_precision,
+         "BitsAllocated is believed, and does not fit the codestream: wrong pixels"),
     Rule("jpeg-lossless-16-bit-colour", _ONLY_JPEG_LOSSLESS,
          lambda e: e.jpeg is not None and e.jpeg.components > 1 and e.jpeg.precision > _BYTE,
          "lossless JPEG colour of more than 8 bits: wrong pixels"),
@@ -445,7 +458,7 @@ IMAGE_RULES: Final = (
          and e.image.photometric == "YBR_FULL",
          "decoded RGB is converted once more because of its label: wrong colours"),
     Rule("j2k-planar", JPEG_2000_FAMILIES,
-         lambda e: e.image.planar and e.image.photometric == "RGB",
+         lambda e: e.image.planar and e.image.photometric in {"RGB", "YBR_FULL"},
          "PlanarConfiguration 1 is believed of interleaved samples: wrong pixels"),
     # All codestreams
     Rule("frames-differ", JPEG_FAMILIES | JPEG_2000_FAMILIES, lambda e: e.mixed,

@@ -52,9 +52,9 @@ def rounding(pixels: np.ndarray) -> float:
     return 128 if pixels.dtype == np.int32 and pixels.min() < -(1 << 24) else 0
 
 
-def _planar(path: Path, content: Content, dtype: str, uid: str) -> Shown:
+def _planar(path: Path, content: Content, dtype: str, uid: str, label: str = "RGB") -> Shown:
     pixels = content.noisy(dtype, 0, np.iinfo(dtype).max, colour=True, frames=2)
-    ds = describe(pixels, PlanarConfiguration=1)
+    ds = describe(pixels, PlanarConfiguration=1, PhotometricInterpretation=label)
     save(path, put_native(ds, pixels.transpose(0, 3, 1, 2), uid), uid)
     return Shown(pixels)
 
@@ -102,6 +102,11 @@ def _colours() -> Iterator[Case]:
                 )  # fmt: skip
         if uid == GE_PRIVATE:
             continue
+        for label in ("YBR_RCT", "YBR_ICT"):
+            yield Case(
+                f"{syntax}-planar-{label.lower().replace('_', '-')}",
+                lambda p, c, uid=uid, label=label: _planar(p, c, "u1", uid, label), core=core,
+            )  # fmt: skip
         for planar in (False, True):
             yield Case(
                 f"{syntax}-ybr-full" + ("-planar" if planar else ""),

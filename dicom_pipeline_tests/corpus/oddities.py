@@ -87,6 +87,16 @@ def _frames_differ(path: Path, content: Content, syntax: str) -> Shown:
     return Shown(pixels)
 
 
+def _lossless_cells(path: Path, content: Content, kind: str, allocated: int) -> Shown:
+    """Lossless JPEG of other cells than BitsAllocated says."""
+    chosen = KINDS[kind]
+    pixels = content.noisy(chosen.dtype, chosen.low, chosen.high, shape=EVEN, colour=chosen.colour)
+    stream = jpeg_lossless(pixels[0], chosen, predictor=1)
+    stored = min(chosen.bits, allocated)
+    encapsulated(path, pixels, f"{P}.4.70", [stream], BitsAllocated=allocated, BitsStored=stored)
+    return Shown(pixels)
+
+
 def _wide_j2k(path: Path, content: Content) -> Shown:
     pixels = content.noisy("u4", 0, (1 << 20) - 1, shape=EVEN)
     stream = imagecodecs.jpeg2k_encode(
@@ -147,6 +157,9 @@ def cases() -> Iterator[Case]:
         yield Case(f"oddity-frames-differ-{number}",
                    partial(_frames_differ, syntax=f"{P}.4.{number}"))  # fmt: skip
     yield Case("oddity-wide-j2k", _wide_j2k)
+    for kind, allocated in (("rgb8", 16), ("u8", 32), ("u16", 8)):
+        yield Case(f"oddity-lossless-cells-{kind}-{allocated}",
+                   partial(_lossless_cells, kind=kind, allocated=allocated))  # fmt: skip
     for length in (2, 8, 512):
         yield Case(f"oddity-padded-{length}", partial(_padded, length=length))
     for name, (kind, changes, frames) in _SENSELESS_CASES.items():

@@ -129,6 +129,25 @@ TRANSCODED: list[tuple[str, Maker]] = [
     ("fragments-without-offsets", lambda p: encapsulated(
         p, GREY, f"{P}.4.80", [jls(GREY)] * 2, offsets=False, fragments=2, NumberOfFrames=2,
         ExtendedOffsetTable=np.array([0, 16 + len(jls(GREY))], "<u8").tobytes())),
+    *(("planes-unknown", lambda p, label=label: native(
+        p, COLOUR, PhotometricInterpretation=label, PlanarConfiguration=1))
+      for label in ("YBR_RCT", "YBR_ICT")),
+    ("jpeg-lossless-cells", lambda p: encapsulated(
+        p, GREY, f"{P}.4.70", [jpeg(GREY, lossless=True, predictor=1)],
+        BitsAllocated=32, BitsStored=8)),
+    ("jpeg-lossless-cells", lambda p: encapsulated(
+        p, GREY16, f"{P}.4.70", [jpeg(GREY16, lossless=True, predictor=1)],
+        BitsAllocated=8, BitsStored=8)),
+    ("jpeg-lossless-cells", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.70",
+        [jpeg(COLOUR, lossless=True, predictor=1, colorspace="RGB", outcolorspace="RGB")],
+        BitsAllocated=16, BitsStored=8)),
+    ("jpeg-extended-colour", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.51", [jpeg(COLOUR)],
+        PhotometricInterpretation="YBR_FULL", PlanarConfiguration=1)),
+    ("j2k-planar", lambda p: encapsulated(
+        p, COLOUR, f"{P}.4.90", [j2k(COLOUR)],
+        PhotometricInterpretation="YBR_FULL", PlanarConfiguration=1)),
     ("one-bit", lambda p: native(
         p, np.zeros((4, 1), "u1"), Columns=8, BitsAllocated=1, BitsStored=1)),
     ("eight-bit-signed", lambda p: native(p, SIGNED8)),
