@@ -114,12 +114,18 @@ def decode_frame(codec: Codec, encoded: Encoded) -> Pixels:
         ) from error
     expected = (image.rows, image.columns, *((image.samples,) if image.colour else ()))
     if pixels.shape != expected:
-        raise ImagingError(
-            ErrorCode.DECODER_ERROR,
-            f"frame {encoded.number}: the codestream is {pixels.shape}, the object says {expected}",
-            codec.library,
-        )
+        raise _other_size(encoded, pixels.shape, expected, codec.library)
     return pixels
+
+
+def _other_size(
+    encoded: Encoded, found: tuple[int, ...], expected: tuple[int, ...], library: str | None = None
+) -> ImagingError:
+    return ImagingError(
+        ErrorCode.DECODER_ERROR,
+        f"frame {encoded.number}: the codestream is {found}, the object says {expected}",
+        library,
+    )
 
 
 def _values(cells_of: Callable[[Encoded], Pixels], encoded: Encoded) -> Pixels:
@@ -194,6 +200,11 @@ def _jpeg_family(encoded: Encoded) -> Pixels:
             ErrorCode.UNSUPPORTED_SYNTAX,
             f"frame {encoded.number}: JPEG process of marker FF{header.sof:02X} has no decoder",
         )
+    found = (header.rows, header.columns)
+    expected = (encoded.image.rows, encoded.image.columns)
+    if header.rows and found != expected:
+        # GDCM believes the object: it cuts a larger frame, and for a smaller one ends the process.
+        raise _other_size(encoded, found, expected)
     if header.jpeg_ls:
         return _jpeg_ls(encoded, header)
     if header.lossless:

@@ -26,6 +26,7 @@ from dicom_pipeline_tests.imaging.images import (
     BIG_ENDIAN,
     EXPLICIT,
     IMPLICIT,
+    ROWS,
     P,
     deflated,
     deflated_object,
@@ -262,6 +263,26 @@ def test_a_codestream_of_another_size_is_refused(tmp_path):
     path = encapsulated(tmp_path / "object.dcm", GREY, f"{P}.4.90", [j2k(GREY[:-2])])
 
     with pytest.raises(ImagingError) as refusal:
+        decode(path)
+
+    assert refusal.value.code is ErrorCode.DECODER_ERROR
+
+
+@pytest.mark.parametrize("rows", [ROWS - 1, ROWS // 2, ROWS + 1, ROWS * 4])
+@pytest.mark.parametrize(
+    ("syntax", "frame"),
+    [
+        (f"{P}.4.80", jls(GREY16)),
+        (f"{P}.4.70", jpeg(GREY16, lossless=True, predictor=1)),
+        (f"{P}.4.90", j2k(GREY16)),
+        (f"{P}.4.201", htj2k(GREY16)),
+        (f"{P}.4.110", jxl(GREY16)),
+    ],
+)
+def test_a_codestream_of_another_size_than_the_object_s_is_refused(tmp_path, syntax, frame, rows):
+    path = encapsulated(tmp_path / "object.dcm", GREY16, syntax, [frame], Rows=rows)
+
+    with pytest.raises(ImagingError, match="the codestream is") as refusal:
         decode(path)
 
     assert refusal.value.code is ErrorCode.DECODER_ERROR
