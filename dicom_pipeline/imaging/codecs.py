@@ -60,7 +60,12 @@ _MORE_BITS: Final = tuple(
     bytes(flip ^ number * 37 % 251 for number in range(1, 251)) for flip in (0, 0xFF)
 )
 """Two runs of bits, each the contrary of the other, without a byte FF."""
-_ENDS_EARLY: Final = ("NEED_MORE_INPUT", "end of the data", "not long enough")
+_ENDS_EARLY: Final = (
+    "NEED_MORE_INPUT",
+    "end of the data",
+    "not long enough",
+    "segment length does not match",  # too short: what is too long is cut
+)
 """Words of libjxl and of the RLE decoder for a stream that is cut."""
 _HTJ2K_CAPABILITIES: Final = b"\xff\x50"
 """The CAP marker (T.814 A.3), which stands near the beginning."""

@@ -43,6 +43,16 @@ def test_a_codestream_that_was_cut(tmp_path, coding, left):
     assert outcome.error.code is ErrorCode.TRUNCATED
 
 
+@pytest.mark.parametrize("lost", [2, 4, 8, 20])
+def test_an_rle_frame_that_lost_its_last_bytes(tmp_path, lost):
+    path = encapsulated(tmp_path / "a.dcm", GREY16, f"{P}.5", [rle(GREY16)[:-lost]])
+
+    outcome = render(path, tmp_path / "b.dcm")
+
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.TRUNCATED
+
+
 @pytest.mark.parametrize("coding", ["htj2k", "jpeg", "jpeg-2000", "jpeg-ls"])
 @pytest.mark.parametrize("left", [2, 12, 30])
 def test_a_codestream_that_was_cut_inside_its_headers(tmp_path, coding, left):
