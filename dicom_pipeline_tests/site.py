@@ -24,18 +24,13 @@ from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.receiver.running import process
 from dicom_pipeline_tests.receiver.running import read_status as receiver_status
-from dicom_pipeline_tests.stack import RunningStack
+from dicom_pipeline_tests.stack import FRUGAL, RunningStack
 from dicom_pipeline_tests.ticker import Ticker
 
 NODES = ("node-1", "node-2")
 PARTITIONS = 3
-QUICK = {
-    "stream_backoff_seconds": 1,
-    "stream_backoff_max_seconds": 4,
-    "stream_ranges_in_flight": 1,
-    "worker_processes": 1,
-}
-"""Few ranges, as each run costs seconds of CPU time, and they come back soon."""
+QUICK = {**FRUGAL, "stream_backoff_seconds": 1, "stream_backoff_max_seconds": 4}
+"""Few ranges, and they come back soon."""
 LEDGERS_SHARE = 0.3
 """How many of the looks go to the sensors' ledgers, which take longer to read."""
 

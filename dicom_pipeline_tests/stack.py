@@ -16,6 +16,8 @@ from dicom_pipeline.cli.status import Status, read_status
 from dicom_pipeline.settings import Settings
 
 START_SECONDS = 120
+FRUGAL = {"stream_ranges_in_flight": 1, "worker_processes": 1}
+"""Few runs of few processes: each costs seconds of CPU time, which tests beside this one need."""
 
 
 class RunningStack:
@@ -25,10 +27,12 @@ class RunningStack:
         home: the home folder; may be one that was used before.
         options: options of `up`.
         wait: whether to wait until every part is ready.
-        settings: further settings by their field names, e.g. ``stream_tick_seconds=5``.
+        settings: further settings by their field names, e.g. ``stream_tick_seconds=5``; they
+            override `FRUGAL`.
     """
 
     def __init__(self, home: Path, *options: str, wait: bool = True, **settings: object) -> None:
+        settings = {**FRUGAL, **settings}
         self.settings = Settings(dicom_pipeline_home=home, **settings)
         environment = {name.upper(): str(value) for name, value in settings.items()}
         ports = {"RECEIVER_PORT": "0", "UI_PORT": "0", "VIEWER_PORT": "0"}

@@ -28,8 +28,8 @@ from dicom_pipeline.imaging.codestream import (
     JpegHeader,
     jpeg2000_ends,
     jpeg2000_header,
-    jpeg_ends,
     jpeg_header,
+    jpeg_length,
 )
 from dicom_pipeline.imaging.frames import native_frames
 from dicom_pipeline.imaging.image import COLOUR_SAMPLES, Image
@@ -198,7 +198,8 @@ def _jpeg_family(encoded: Encoded) -> Pixels:
     header = jpeg_header(encoded.frame)
     if header is None:
         raise ImagingError(ErrorCode.DECODER_ERROR, f"frame {encoded.number}: no JPEG header")
-    if not jpeg_ends(encoded.frame):
+    length = jpeg_length(encoded.frame)
+    if not length:
         raise ImagingError(ErrorCode.TRUNCATED, f"frame {encoded.number}: no end marker")
     if header.sof in _HIERARCHICAL or header.sof == _LOSSLESS_ARITHMETIC:
         raise ImagingError(
@@ -210,6 +211,7 @@ def _jpeg_family(encoded: Encoded) -> Pixels:
     if header.rows and found != expected:
         # GDCM believes the object: it cuts a larger frame, and for a smaller one ends the process.
         raise _other_size(encoded, found, expected)
+    encoded = encoded._replace(frame=encoded.frame[:length])
     if header.jpeg_ls:
         return _jpeg_ls(encoded, header)
     if header.lossless:
@@ -235,7 +237,7 @@ def _jpeg_lossless(encoded: Encoded, header: JpegHeader) -> Pixels:
 
 def _libjpeg(encoded: Encoded, header: JpegHeader, colour: str) -> Pixels:
     """What libjpeg-turbo decodes, with three components as RGB, if the scan is whole."""
-    frame = encoded.frame
+    frame = encoded.frame  # up to its end marker
     decode: Callable[..., Pixels] = imagecodecs.jpeg8_decode
     if header.components == COLOUR_SAMPLES:
         decode = partial(decode, colorspace=colour, outcolorspace="RGB")
@@ -243,8 +245,8 @@ def _libjpeg(encoded: Encoded, header: JpegHeader, colour: str) -> Pixels:
         return decode(frame)
     # libjpeg fills up a scan that was cut short and closed again, and only warns. But bits in
     # front of the end marker are used if some are missing, and only then.
-    end = frame.rindex(JPEG_END)
-    samples, again = (decode(frame[:end] + bits + frame[end:]) for bits in _MORE_BITS)
+    scan, end = frame[: -len(JPEG_END)], frame[-len(JPEG_END) :]
+    samples, again = (decode(scan + bits + end) for bits in _MORE_BITS)
     if not np.array_equal(samples, again):
         raise ImagingError(
             ErrorCode.TRUNCATED, f"frame {encoded.number}: the scan is cut short", IMAGECODECS

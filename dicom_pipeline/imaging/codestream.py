@@ -4,6 +4,7 @@ Reads marker segments only (ITU-T T.81 B.2 for JPEG, T.87 C for JPEG-LS, T.800 A
 and HTJ2K); no pixel is decoded.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -18,6 +19,8 @@ _JPEG_LS_SOF: Final = 0xF7
 _NOT_FRAME_HEADERS: Final = {0xC4, 0xC8, 0xCC}
 """DHT, JPG and DAC share the range of the SOF markers."""
 _STANDALONE: Final = {0x01, *range(0xD0, 0xD9)}
+_MARKER: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+"""What no coded data holds: there FF stands before 0, a byte below 80H (T.87 C.1) or RSTm."""
 _RGB_IDS: Final = (ord("R"), ord("G"), ord("B"))
 
 _J2K_START: Final = b"\xff\x4f\xff\x51"
@@ -158,15 +161,26 @@ def _jpeg_segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
         position += 2 + length
 
 
-def jpeg_ends(frame: bytes) -> bool:
-    """Whether a JPEG or JPEG-LS frame has its EOI marker, before padding at most."""
-    return frame.rstrip(b"\0\xff")[-2:] == JPEG_END
+def jpeg_length(frame: bytes) -> int:
+    """Bytes of a JPEG or JPEG-LS frame up to its EOI marker and with it; 0 if it has none.
+
+    Behind the marker there may be anything: padding, or what some vendors leave there.
+    """
+    position = len(_SOI)
+    while found := _MARKER.search(frame, position):
+        marker = frame[found.start() + 1]
+        if marker == JPEG_END[1]:
+            return found.end()
+        if marker == _SOI[1]:  # another image begins
+            return 0
+        position = found.end() + int.from_bytes(frame[found.end() : found.end() + 2], "big")
+    return 0
 
 
 def is_cut_short(frame: bytes) -> bool:
     """Whether a frame without whole headers is the beginning of a codestream, or empty."""
     begun = not frame.strip(b"\0") or frame.startswith((_SOI, _J2K_START[:2]))
-    return begun and not jpeg_ends(frame)
+    return begun and frame.rstrip(b"\0\xff")[-2:] != JPEG_END
 
 
 def jpeg2000_header(frame: bytes) -> Jpeg2000Header | None:
@@ -224,6 +238,6 @@ def jpeg2000_ends(frame: bytes) -> bool:
     while frame[position : position + 2] == bytes((0xFF, _J2K_SOT)):
         length = int.from_bytes(frame[position + 6 : position + 10], "big")  # Psot, T.800 A.4.2
         if not length:  # up to the EOC marker
-            return jpeg_ends(frame)
+            return JPEG_END in frame[position:]
         position += length
     return frame[position : position + 2] == JPEG_END

@@ -18,6 +18,7 @@ from dicom_pipeline.imaging.codestream import (
     jpeg2000_header,
     jpeg_header,
 )
+from dicom_pipeline.imaging.conditions import Evidence
 from dicom_pipeline.imaging.container import Fault
 from dicom_pipeline.imaging.frames import (
     count_fragments,
@@ -32,11 +33,8 @@ from dicom_pipeline.imaging.rules import (
     JPEG_2000_FAMILIES,
     JPEG_FAMILIES,
     MEASURED_WITH,
-    Evidence,
 )
-from dicom_pipeline.imaging.transfer_syntaxes import (
-    Family,
-)
+from dicom_pipeline.imaging.transfer_syntaxes import Family
 
 H = TypeVar("H", JpegHeader, Jpeg2000Header)
 

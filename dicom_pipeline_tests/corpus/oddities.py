@@ -1,6 +1,6 @@
 """What no encoder here writes by itself: labels that lie, scans and precisions put together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import imagecodecs
 import numpy as np
 
 from dicom_pipeline.imaging.outcomes import ErrorCode
-from dicom_pipeline_tests.corpus.cases import EVEN, KINDS, Case, Content, Fails, Shown
-from dicom_pipeline_tests.corpus.lossless import j2k, jls, jpeg_lossless
+from dicom_pipeline_tests.corpus.cases import EVEN, KINDS, Case, Content, Fails, Kind, Shown
+from dicom_pipeline_tests.corpus.lossless import htj2k, j2k, jls, jpeg_lossless
 from dicom_pipeline_tests.corpus.lossy import jpeg
 from dicom_pipeline_tests.corpus.objects import describe, encapsulated, native, put_native, save
 from dicom_pipeline_tests.imaging.images import EXPLICIT, P
@@ -97,6 +97,15 @@ def _lossless_cells(path: Path, content: Content, kind: str, allocated: int) -> 
     return Shown(pixels)
 
 
+def _garbage_behind(path: Path, content: Content, syntax: str, coding: str) -> Shown:
+    """A codestream with other bytes behind its end marker, as some encoders leave them."""
+    pixels = content.smooth("u1", 255)
+    kind = KINDS["u8"]
+    stream = _CODINGS[coding](pixels[0], kind)
+    encapsulated(path, pixels, syntax, [stream + b"left\xffbehind"])
+    return Shown(pixels, tolerance=4 if coding == "jpeg" else 0)
+
+
 def _wide_j2k(path: Path, content: Content) -> Shown:
     pixels = content.noisy("u4", 0, (1 << 20) - 1, shape=EVEN)
     stream = imagecodecs.jpeg2k_encode(
@@ -133,6 +142,13 @@ def _64_bits(path: Path, content: Content) -> Fails:
     return Fails(frozenset({ErrorCode.UNSUPPORTED_SYNTAX}))
 
 
+_CODINGS: dict[str, Callable[[np.ndarray, Kind], bytes]] = {
+    "jpeg": lambda frame, _: jpeg(frame),
+    "lossless": partial(jpeg_lossless, predictor=1),
+    "jls": jls,
+    "j2k": j2k,
+    "htj2k": htj2k,
+}
 _SENSELESS_CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "colour-called-grey": ("rgb8", {"PhotometricInterpretation": "MONOCHROME2"}, 1),
     "grey-called-colour": ("u8", {"PhotometricInterpretation": "RGB"}, 1),
@@ -156,6 +172,10 @@ def cases() -> Iterator[Case]:
     for number in (80, 90):
         yield Case(f"oddity-frames-differ-{number}",
                    partial(_frames_differ, syntax=f"{P}.4.{number}"))  # fmt: skip
+    for number, coding in ((50, "jpeg"), (51, "jpeg"), (57, "lossless"), (70, "lossless"),
+                           (80, "jls"), (90, "j2k"), (201, "htj2k")):  # fmt: skip
+        yield Case(f"oddity-garbage-behind-{number}",
+                   partial(_garbage_behind, syntax=f"{P}.4.{number}", coding=coding))  # fmt: skip
     yield Case("oddity-wide-j2k", _wide_j2k)
     for kind, allocated in (("rgb8", 16), ("u8", 32), ("u16", 8)):
         yield Case(f"oddity-lossless-cells-{kind}-{allocated}",

@@ -14,7 +14,7 @@ from dicom_pipeline_tests.datasets import an_image
 from dicom_pipeline_tests.modality import Modality
 from dicom_pipeline_tests.stack import RunningStack
 
-KILLS = 24
+KILLS = 21
 OBJECTS = 600
 OBJECTS_PER_SECOND = 8
 PARTS = ["receiver", "daemon", "run"]

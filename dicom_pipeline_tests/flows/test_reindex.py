@@ -155,8 +155,7 @@ def tables_of(settings):
 @pytest.mark.timeout(600)
 def test_the_command_rebuilds_what_a_running_group_has_lost(tmp_path):
     home = tmp_path / "home"
-    quick = {"worker_processes": 1, "stream_ranges_in_flight": 1}
-    with RunningStack(home, **quick) as stack:
+    with RunningStack(home) as stack:
         modality = Modality(lambda: stack.receiver_port, [an_image(n) for n in range(8)], 50)
         modality.start()
         modality.join(60)
@@ -164,7 +163,7 @@ def test_the_command_rebuilds_what_a_running_group_has_lost(tmp_path):
         before = tables_of(stack.settings)
     assert len(before["rendition"]) == 8
     forget_tables(home)  # the cursors of the sensors stay, and are of queues that are gone
-    with RunningStack(home, **quick) as stack:
+    with RunningStack(home) as stack:
         done = subprocess.run(
             [sys.executable, "-c", "from dicom_pipeline.cli import main; main()", "reindex"],
             env={**os.environ, "DICOM_PIPELINE_HOME": str(home)},

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_pipeline.imaging.codestream import jpeg2000_header, jpeg_ends, jpeg_header
+from dicom_pipeline.imaging.codestream import jpeg2000_header, jpeg_header, jpeg_length
 from dicom_pipeline_tests.imaging.images import (
     COLUMNS,
     ROWS,
@@ -122,10 +122,29 @@ def test_jpeg_2000_and_htj2k_are_described():
     assert high_throughput.precision == 8
 
 
-@pytest.mark.parametrize("padding", [b"", b"\0", b"\xff", b"\0\0\0"])
-def test_an_end_marker_is_seen_before_padding(padding):
-    assert jpeg_ends(jpeg(GREY) + padding)
-    assert not jpeg_ends(jpeg(GREY)[:-2] + padding)
+@pytest.mark.parametrize("encode", [jpeg, jls])
+@pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"\0\0\0", b"left\xffhere", b"\xff\xd9"])
+def test_a_frame_ends_with_its_end_marker_whatever_is_behind_it(encode, behind):
+    frame = encode(GREY)
+
+    assert jpeg_length(frame + behind) == len(frame)
+
+
+@pytest.mark.parametrize("encode", [jpeg, jls])
+@pytest.mark.parametrize("behind", [b"", b"\0", b"\xff", b"left here"])
+def test_a_frame_without_its_end_marker_has_no_end(encode, behind):
+    assert not jpeg_length(encode(GREY)[:-2] + behind)
+
+
+def test_the_end_of_another_image_is_not_the_end_of_this_one():
+    assert not jpeg_length(jpeg(GREY)[:-2] + jpeg(GREY))
+
+
+def test_an_end_marker_inside_a_segment_is_none():
+    comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"
+    frame = jpeg(GREY)
+
+    assert jpeg_length(frame[:2] + comment + frame[2:]) == len(frame) + len(comment)
 
 
 @given(st.binary(max_size=400))
@@ -133,7 +152,7 @@ def test_any_bytes_give_a_header_or_none(garbage):
     for start in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc0", b"\xff\x4f\xff\x51"):
         jpeg_header(start + garbage)
         jpeg2000_header(start + garbage)
-        jpeg_ends(start + garbage)
+        jpeg_length(start + garbage)
 
 
 @given(st.sampled_from(FRAMES), st.data())
