@@ -13,6 +13,7 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks import machine, report
+from benchmarks.files import FILES, write_files
 from benchmarks.loads import LOADS
 from benchmarks.senders import Load, SendError, Sent, send_fast, send_storescu, write_folders
 from benchmarks.systems import SYSTEMS, Server, SystemFailedError, found, system
@@ -55,7 +56,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="of each combination (5)")
     parser.add_argument("--seconds", type=float, help="per run of the fast sender (3)")
     parser.add_argument("--objects", type=int, help="per run at most")
-    parser.add_argument("--systems", type=_list, default=list(SYSTEMS), help=", ".join(SYSTEMS))
+    known = (*SYSTEMS, FILES)
+    parser.add_argument("--systems", type=_list, default=list(known), help=", ".join(known))
     parser.add_argument(
         "--variants",
         type=_list,
@@ -81,7 +83,9 @@ def _options() -> argparse.Namespace:
         if unknown := set(getattr(options, name)) - set(known):
             parser.error(f"--{name}: no {', '.join(sorted(unknown))}; use {', '.join(known)}")
     try:
-        missing = [name for name in options.systems if not system(name).available()]
+        missing = [
+            name for name in options.systems if name != FILES and not system(name).available()
+        ]
     except ValueError as error:
         parser.error(str(error))
     if missing:
@@ -135,18 +139,21 @@ class Bench:
 
     def _rounds(self, sender: str, load: Load, files: Path) -> None:
         send = self._sender(sender, load, files)
-        names = self.options.systems
+        names = [name for name in self.options.systems if name != FILES or sender == "fast"]
         for number in range(self.options.runs):
             turn = number % len(names)
             for name in (*names[turn:], *names[:turn]):
                 self._make_room()
-                server = system(name)
-                run = self._once(server, load, send)
-                key = (load.template.name, sender, load.associations, server.name)
+                if name == FILES:
+                    told, run = name, self._limit(load)
+                else:
+                    server = system(name)
+                    told, run = server.name, self._once(server, load, send)
+                key = (load.template.name, sender, load.associations, told)
                 self._runs.setdefault(key, []).append(run)
                 self._console.print(
                     f"{load.template.name} {sender} k={load.associations} run {number + 1} "
-                    f"{server.name}: {run.objects_per_s:.0f} objects/s",
+                    f"{told}: {run.objects_per_s:.0f} objects/s",
                     highlight=False,
                 )
 
@@ -158,6 +165,11 @@ class Bench:
         objects = load.objects or _STORESCU_OBJECTS * load.associations
         folders = write_folders(load.template, files, load.associations, objects)
         return lambda server, clock: send_storescu(server, folders, clock)
+
+    def _limit(self, load: Load) -> report.Run:
+        os.sync()
+        self._count += 1
+        return write_files(self.folder / f"{self._count:04d}", load)
 
     def _once(
         self, server: Server, load: Load, send: Callable[[Server, Callable[[], None]], Sent]

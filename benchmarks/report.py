@@ -11,7 +11,10 @@ from rich.table import Table
 
 from benchmarks.senders import Sent
 
+FILES = "files"
+"""The row of `benchmarks.files`: what the file system allows, not a system."""
 _OURS = "dicom-pipeline"
+_OTHERS = ("orthanc", "storescp", FILES)
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
         "p50 ms",
         "p99 ms",
         "sender CPU ms",
-        "× orthanc",
-        "× storescp",
+        *(f"× {other}" for other in _OTHERS),
         "runs",
     ):
         table.add_column(name, justify="right")
@@ -111,8 +113,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
             _number(each.p50_ms),
             _number(each.p99_ms),
             f"{each.sender_cpu_ms_per_object:.3f}",
-            _number(ratio(rows, each, "orthanc")),
-            _number(ratio(rows, each, "storescp")),
+            *(_number(ratio(rows, each, other)) for other in _OTHERS),
             str(each.runs),
         )
     console.print(table)
@@ -140,7 +141,7 @@ def write(rows: Sequence[Row], machine: dict[str, object], path: Path) -> None:
             "objects_per_s": value,
         }
         for each in rows
-        for other in ("orthanc", "storescp")
+        for other in _OTHERS
         if (value := ratio(rows, each, other)) is not None
     ]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from receiver.part10 import HEAD_BYTES, digest_of
 
 BUFFER_BYTES: Final = 1 << 20
 """Most images are smaller: they need one write."""
-_DIRECT_BYTES: Final = 1 << 18
+DIRECT_BYTES: Final = 1 << 18
 """Smaller files cost less by way of the page cache."""
 
 
@@ -100,7 +100,7 @@ class IncomingObject:
         if self._file is None:
             self._view[:HEAD_BYTES] = head
             self._start = 0
-            self._file = ObjectFile(self.path, direct=self._end >= _DIRECT_BYTES)
+            self._file = ObjectFile(self.path, direct=self._end >= DIRECT_BYTES)
             self._empty_into(self._file)
             return
         self._empty_into(self._file)

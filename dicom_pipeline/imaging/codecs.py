@@ -26,6 +26,7 @@ from rle.rle import decode_segment
 from dicom_pipeline.imaging.codestream import (
     JPEG_END,
     JpegHeader,
+    closed,
     jpeg2000_ends,
     jpeg2000_header,
     jpeg_header,
@@ -199,6 +200,10 @@ def _jpeg_family(encoded: Encoded) -> Pixels:
     if header is None:
         raise ImagingError(ErrorCode.DECODER_ERROR, f"frame {encoded.number}: no JPEG header")
     length = jpeg_length(encoded.frame)
+    if not length and closed(encoded.frame):
+        raise ImagingError(
+            ErrorCode.DECODER_ERROR, f"frame {encoded.number}: markers that lead past its end"
+        )
     if not length:
         raise ImagingError(ErrorCode.TRUNCATED, f"frame {encoded.number}: no end marker")
     if header.sof in _HIERARCHICAL or header.sof == _LOSSLESS_ARITHMETIC:

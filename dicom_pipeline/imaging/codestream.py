@@ -177,10 +177,15 @@ def jpeg_length(frame: bytes) -> int:
     return 0
 
 
+def closed(frame: bytes) -> bool:
+    """Whether the last bytes of a frame are an end marker, before padding at most."""
+    return frame.rstrip(b"\0\xff")[-2:] == JPEG_END
+
+
 def is_cut_short(frame: bytes) -> bool:
     """Whether a frame without whole headers is the beginning of a codestream, or empty."""
     begun = not frame.strip(b"\0") or frame.startswith((_SOI, _J2K_START[:2]))
-    return begun and frame.rstrip(b"\0\xff")[-2:] != JPEG_END
+    return begun and not closed(frame)
 
 
 def jpeg2000_header(frame: bytes) -> Jpeg2000Header | None:

@@ -20,6 +20,8 @@ _PIXEL_DATA: Final = 0x7FE00010
 _META_GROUP_LENGTH: Final = 0x00020000
 _UNDEFINED: Final = 0xFFFFFFFF
 _MAX_DEPTH: Final = 60
+_EMPTY_ELEMENT: Final = 8
+"""Bytes of what dicom-parser makes of zeros behind the last element."""
 
 _SHORT_VRS: Final = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN",
@@ -38,6 +40,7 @@ class Fault(StrEnum):
     UNDEFINED_UN = "an element of VR UN and undefined length"
     SEQUENCE_AS_UN = "a standard sequence written as UN"
     BROKEN_SEQUENCE = "a sequence whose items or delimiters are broken"
+    UNEVEN_PADDING = "zeros behind the last element that cannot be read as empty elements"
 
 
 class _FaultError(Exception):
@@ -95,6 +98,8 @@ class _Walker:
             raise _FaultError(Fault.TOO_DEEP)
         while end is None or position < end:
             if depth == 0 and end == self._end and self._is_padding(position):
+                if (end - position) % _EMPTY_ELEMENT:
+                    raise _FaultError(Fault.UNEVEN_PADDING)
                 return end
             element = self.element(position)
             if element.tag == _ITEM_END and end is None:

@@ -35,7 +35,7 @@ def test_a_quick_run_measures_each_system_and_writes_the_rows(tmp_path):
     subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.receiver", "--quick", "--objects", "40"),
-            *("--systems", "dicom-pipeline,pynetdicom", "--loads", "small"),
+            *("--systems", "dicom-pipeline,pynetdicom,files", "--loads", "small"),
             *("--json", results, "--parent", tmp_path),
         ],
         cwd=REPOSITORY,
@@ -44,7 +44,8 @@ def test_a_quick_run_measures_each_system_and_writes_the_rows(tmp_path):
     )
     content = json.loads(results.read_text())
     assert content["machine"]["cores"] >= 1
-    assert [row["system"] for row in content["rows"]] == ["dicom-pipeline", "pynetdicom"]
+    assert [row["system"] for row in content["rows"]] == ["dicom-pipeline", "pynetdicom", "files"]
+    assert {ratio["over"] for ratio in content["ratios"]} == {"files"}
     for row in content["rows"]:
         assert {name: type(value) for name, value in row.items()} == ROW
         assert row["objects_per_s"] > 0

@@ -70,6 +70,7 @@ EXPLICIT_CHANGES: dict[str, Change] = {
     "trailing-padding": lambda whole: whole + b"\xfc\xff\xfc\xffOB\0\0\x08\0\0\0" + bytes(8),
     "trailing-zeros": lambda whole: whole + bytes(64),
     "trailing-odd": lambda whole: whole + b"\0\0\0",
+    "trailing-twelve": lambda whole: whole + bytes(12),
     "long-text": partial(_before_name, b"\x08\x00\x81\x00ST\xfe\xff" + b"x" * 0xFFFE),
     "ob-in-short-form": partial(_before_name, b"\x09\x00\x10\x00LO\x04\0TEST"),
     "bad-date": partial(_before_name, b"\x08\x00\x20\x00DA\x0a\x002020-01-01"),

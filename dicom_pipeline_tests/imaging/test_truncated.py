@@ -1,4 +1,4 @@
-"""What was cut short says so, wherever the cut is."""
+"""What was cut short says so, wherever the cut is, and nothing else does."""
 
 import pytest
 
@@ -76,3 +76,25 @@ def test_a_file_that_was_cut_inside_its_fragments(tmp_path, coding, lost):
 
     assert outcome.error is not None
     assert outcome.error.code is ErrorCode.TRUNCATED
+
+
+@pytest.mark.parametrize("coding", ["jpeg", "jpeg-ls"])
+def test_a_scan_that_leads_past_its_end_marker_is_damaged_not_cut(tmp_path, coding):
+    syntax, pixels, frame = CODED[coding]
+    middle = len(frame) // 2
+    damaged = frame[:middle] + b"\xff\xc4\xff\xf0" + frame[middle + 4 :]
+
+    outcome = render(
+        encapsulated(tmp_path / "a.dcm", pixels, syntax, [damaged]), tmp_path / "b.dcm"
+    )
+
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.DECODER_ERROR
+
+
+@pytest.mark.parametrize("coding", ["htj2k", "jpeg", "jpeg-2000", "jpeg-ls"])
+def test_bytes_behind_the_end_marker_are_no_fault(tmp_path, coding):
+    syntax, pixels, frame = CODED[coding]
+    path = encapsulated(tmp_path / "a.dcm", pixels, syntax, [frame + b"left behind "])
+
+    assert render(path, tmp_path / "b.dcm").error is None
