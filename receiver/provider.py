@@ -2,11 +2,13 @@
 
 import logging
 import uuid
+from copy import copy
 from functools import lru_cache
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 import pydicom.config
+from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -62,14 +64,23 @@ def accepted_contexts(
         syntaxes: the transfer syntaxes of storage, best first.
     """
     known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    # pynetdicom checks every UID of every context: the syntaxes are the same, so once is enough.
+    storage = build_context(Verification, list(syntaxes))
     return (
         build_context(Verification),
         build_context(STORAGE_COMMITMENT_PUSH_MODEL, list(TRANSFER_SYNTAXES)),
         *(
-            build_context(sop_class, list(syntaxes))
+            _for_class(sop_class, storage)
             for sop_class in (known if sop_classes is None else sorted(sop_classes))
         ),
     )
+
+
+def _for_class(sop_class: str, pattern: PresentationContext) -> PresentationContext:
+    """A context with the transfer syntaxes of another, which it shares."""
+    context = copy(pattern)
+    context.abstract_syntax = UID(sop_class)
+    return context
 
 
 class Loop(Protocol):
