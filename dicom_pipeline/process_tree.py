@@ -16,6 +16,8 @@ import psutil
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
+_ROUNDS: Final = 5
+"""Those that are being ended may have started others meanwhile."""
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -68,6 +70,8 @@ def run_kept(body: Callable[[], int], grace_seconds: float = 5) -> int:
     Returns:
         The child's exit code; 128 plus the signal's number if a signal ended it.
     """
+    # Whoever starts us may have them blocked, which a program inherits: nothing here would end.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     adopt_orphans()
     keeper = os.getpid()
     sys.stdout.flush()
@@ -78,8 +82,10 @@ def run_kept(body: Callable[[], int], grace_seconds: float = 5) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _pass_on(child))
     status = _reap_until(child)
-    left = psutil.Process().children(recursive=True)
-    if left:
+    for _ in range(_ROUNDS):
+        left = psutil.Process().children(recursive=True)
+        if not left:
+            break
         end(left, grace_seconds)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 

@@ -98,6 +98,22 @@ def test_the_keeper_returns_the_exit_code_of_its_child_and_leaves_nothing_behind
 
 
 @pytest.mark.service
+def test_it_ends_though_its_starter_has_blocked_the_signals_for_it():
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        keeper = kept("time.sleep(60)")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    pids = two_pids(keeper)
+
+    keeper.terminate()
+
+    finish(keeper)
+    assert all(gone(pid) for pid in pids)
+
+
+@pytest.mark.service
 def test_a_program_that_ignores_the_wish_to_end_is_killed():
     stubborn = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
     assert stubborn.stdout
