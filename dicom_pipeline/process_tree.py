@@ -70,8 +70,11 @@ def run_kept(body: Callable[[], int], grace_seconds: float = 5) -> int:
     Returns:
         The child's exit code; 128 plus the signal's number if a signal ended it.
     """
-    # Whoever starts us may have them blocked, which a program inherits: nothing here would end.
+    # A shell lets its background jobs ignore SIGINT, and others block signals. Programs inherit
+    # both, and Dagster's then ignore SIGTERM too: nothing here would end.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     adopt_orphans()
     keeper = os.getpid()
     sys.stdout.flush()

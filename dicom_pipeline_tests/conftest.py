@@ -1,6 +1,7 @@
 """Where every service must be there, a test that was skipped has failed. Long files begin first."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ LONGEST_FIRST = (
 )
 """Files of minutes: what begins last should be short, as some worker has to wait for it."""
 REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
+
+
+def pytest_configure():
+    """Have SIGINT as in a terminal, though a shell started us in the background.
+
+    Dagster gives SIGTERM the meaning of SIGINT. If that is to be ignored, every server that a test
+    starts afterwards ignores SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from dicom_pipeline.demo.accounting import Acknowledged
 
@@ -29,6 +29,7 @@ class Modality(threading.Thread):
         self.acknowledged = []
         self.stopping = threading.Event()
         self.association = None
+        self.connections = []
 
     def run(self):
         for ds in self.data_sets:
@@ -38,6 +39,7 @@ class Modality(threading.Thread):
                 break
         if self.association and self.association.is_established:
             self.association.release()
+        self.close_connections()
 
     def send(self, ds):
         """Send one object; whether it was acknowledged."""
@@ -46,8 +48,12 @@ class Modality(threading.Thread):
                 entity = AE(ae_title="MODALITY")
                 entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = 10
                 entity.add_requested_context(ds.SOPClassUID, ExplicitVRLittleEndian)
+                self.close_connections()
                 self.association = entity.associate(
-                    "127.0.0.1", self.port(), ae_title="DICOM_PIPELINE"
+                    "127.0.0.1",
+                    self.port(),
+                    ae_title="DICOM_PIPELINE",
+                    evt_handlers=[(evt.EVT_CONN_OPEN, self.remember_connection)],
                 )
             status = self.association.send_c_store(ds).get("Status")
         except (OSError, RuntimeError, ValueError):
@@ -55,6 +61,14 @@ class Modality(threading.Thread):
         if status == 0:
             self.acknowledged.append(Acknowledged(str(ds.SOPInstanceUID), "default"))
         return status == 0
+
+    def remember_connection(self, event):
+        self.connections.append(event.assoc.dul.socket.socket)
+
+    def close_connections(self):
+        """pynetdicom forgets to when the peer was faster."""
+        while self.connections:
+            self.connections.pop().close()
 
     def end(self, seconds=30):
         """Stop after the object in flight."""

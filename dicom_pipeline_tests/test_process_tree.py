@@ -98,13 +98,19 @@ def test_the_keeper_returns_the_exit_code_of_its_child_and_leaves_nothing_behind
 
 
 @pytest.mark.service
-def test_it_ends_though_its_starter_has_blocked_the_signals_for_it():
+@pytest.mark.parametrize("hinder", ["block", "ignore"])
+def test_it_ends_though_its_starter_has_turned_the_signals_off(hinder):
     numbers = {signal.SIGTERM, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers if hinder == "block" else ())
+    handlers = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number in numbers if hinder == "ignore" else ():
+            signal.signal(number, signal.SIG_IGN)
         keeper = kept("time.sleep(60)")
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     pids = two_pids(keeper)
 
     keeper.terminate()

@@ -85,7 +85,7 @@ def require_undisturbed(receiver, while_):
 
 
 def require_all_free(receiver):
-    """As many as may associate at a time can."""
+    """As many as may associate at a time can; afterwards one can."""
 
     def full_house():
         senders = []
@@ -99,7 +99,15 @@ def require_all_free(receiver):
                 sender.__exit__()
         return True
 
+    def one():
+        try:
+            with Sender(receiver.port):
+                return True
+        except OSError:
+            return False
+
     wait_until(full_house)
+    wait_until(one)  # their places are free some moments after they have gone
 
 
 def test_one_who_stops_within_a_pdu_is_ended_and_its_place_is_free(receiver):
