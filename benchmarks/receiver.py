@@ -13,8 +13,9 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks import machine, report
-from benchmarks.files import FILES, write_files
+from benchmarks.files import write_files
 from benchmarks.loads import LOADS
+from benchmarks.report import FILES
 from benchmarks.senders import Load, SendError, Sent, send_fast, send_storescu, write_folders
 from benchmarks.systems import SYSTEMS, Server, SystemFailedError, found, system
 
@@ -56,8 +57,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="of each combination (5)")
     parser.add_argument("--seconds", type=float, help="per run of the fast sender (3)")
     parser.add_argument("--objects", type=int, help="per run at most")
-    known = (*SYSTEMS, FILES)
-    parser.add_argument("--systems", type=_list, default=list(known), help=", ".join(known))
+    compared = (*SYSTEMS, FILES)
+    parser.add_argument("--systems", type=_list, default=list(compared), help=", ".join(compared))
     parser.add_argument(
         "--variants",
         type=_list,
@@ -145,7 +146,7 @@ class Bench:
             for name in (*names[turn:], *names[:turn]):
                 self._make_room()
                 if name == FILES:
-                    told, run = name, self._limit(load)
+                    told, run = name, write_files(self._next_folder(), load)
                 else:
                     server = system(name)
                     told, run = server.name, self._once(server, load, send)
@@ -166,17 +167,15 @@ class Bench:
         folders = write_folders(load.template, files, load.associations, objects)
         return lambda server, clock: send_storescu(server, folders, clock)
 
-    def _limit(self, load: Load) -> report.Run:
-        os.sync()
+    def _next_folder(self) -> Path:
+        os.sync()  # no run pays for what the one before it left to the page cache
         self._count += 1
-        return write_files(self.folder / f"{self._count:04d}", load)
+        return self.folder / f"{self._count:04d}"
 
     def _once(
         self, server: Server, load: Load, send: Callable[[Server, Callable[[], None]], Sent]
     ) -> report.Run:
-        os.sync()  # no run pays for what the one before it left to the page cache
-        self._count += 1
-        with server.start(self.folder / f"{self._count:04d}"):
+        with server.start(self._next_folder()):
             before = 0.0
 
             def clock_starts() -> None:

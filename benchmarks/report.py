@@ -12,7 +12,7 @@ from rich.table import Table
 from benchmarks.senders import Sent
 
 FILES = "files"
-"""The row of `benchmarks.files`: what the file system allows, not a system."""
+"""The row of `benchmarks.files`: what durable files cost by themselves, not a system."""
 _OURS = "dicom-pipeline"
 _OTHERS = ("orthanc", "storescp", FILES)
 

@@ -16,6 +16,7 @@ import psutil
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 _ROUNDS: Final = 5
 """Those that are being ended may have started others meanwhile."""
 
@@ -72,7 +73,7 @@ def run_kept(body: Callable[[], int], grace_seconds: float = 5) -> int:
     """
     # A shell lets its background jobs ignore SIGINT, and others block signals. Programs inherit
     # both, and Dagster's then ignore SIGTERM too: nothing here would end.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     adopt_orphans()
@@ -82,7 +83,7 @@ def run_kept(body: Callable[[], int], grace_seconds: float = 5) -> int:
     child = os.fork()
     if child == 0:
         _be_kept(body, keeper)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         signal.signal(number, lambda *_: _pass_on(child))
     status = _reap_until(child)
     for _ in range(_ROUNDS):

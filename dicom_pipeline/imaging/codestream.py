@@ -243,6 +243,6 @@ def jpeg2000_ends(frame: bytes) -> bool:
     while frame[position : position + 2] == bytes((0xFF, _J2K_SOT)):
         length = int.from_bytes(frame[position + 6 : position + 10], "big")  # Psot, T.800 A.4.2
         if not length:  # up to the EOC marker
-            return JPEG_END in frame[position:]
+            return frame.find(JPEG_END, position) >= 0
         position += length
     return frame[position : position + 2] == JPEG_END
