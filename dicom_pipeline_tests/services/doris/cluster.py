@@ -172,11 +172,11 @@ class DorisDouble:
         self.statements.append(statement)
         if self.faults.take(LOST_QUERY)[0]:
             raise ConnectionError("as was asked for")
-        due, seconds = self.faults.take(SLOW_QUERY)
-        if due:
+        refused, message = self.faults.take(REFUSED_QUERY)
+        slow, seconds = self.faults.take(SLOW_QUERY)
+        if slow:  # last: whoever asked may be gone by then, and other faults be waiting
             time.sleep(seconds)
-        due, message = self.faults.take(REFUSED_QUERY)
-        if due:
+        if refused:
             raise DorisError(message)
 
     def _loader(self, definition: Definition) -> Loader:
