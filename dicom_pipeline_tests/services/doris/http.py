@@ -164,10 +164,10 @@ class BackendHandler(_Handler):
         if self.cluster.faults.take(faults.LOSE_ANSWER)[0]:
             self.hang_up()
             return
-        due, seconds = self.cluster.faults.take(faults.SLOW)
-        if due:
-            time.sleep(seconds)
         late = self.cluster.faults.take(faults.PUBLISH_TIMEOUT)[0]
+        slow, seconds = self.cluster.faults.take(faults.SLOW)
+        if slow:
+            time.sleep(seconds)
         status = "Publish Timeout" if late else "Success"
         self.answer(_told(transaction.label, status, "OK", TxnId=transaction.number, **counts))
 
