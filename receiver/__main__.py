@@ -5,8 +5,10 @@ Exit status: 0 stopped, 2 configuration error, 1 anything else.
 
 import logging
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -37,9 +39,10 @@ def run() -> int:
         return 2
     set_up_logging(settings.log_format, settings.log_level)
     try:
-        if settings.receiver_processes > 1 and WORKER_OPTION not in sys.argv[1:]:
+        place = _place(sys.argv[1:])
+        if settings.receiver_processes > 1 and place is None:
             return ReceiverProcesses(settings).run(stop)
-        receiver = Receiver(settings)
+        receiver = Receiver(settings, place=place)
         receiver.start()
         stop.wait()
         receiver.stop()
@@ -50,6 +53,17 @@ def run() -> int:
         logger.critical("receiver failed", extra=described(error))
         return 1
     return 0
+
+
+def _place(arguments: Sequence[str]) -> socket.socket | None:
+    """Where one of several processes takes its connections; None for a receiver alone."""
+    match arguments:
+        case [option, descriptor] if option == WORKER_OPTION:
+            place = socket.socket(fileno=int(descriptor))
+            place.setblocking(False)
+            place.set_inheritable(False)
+            return place
+    return None
 
 
 def _stop_by_signal() -> threading.Event:

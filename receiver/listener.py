@@ -27,6 +27,7 @@ from receiver.descriptors import capacity, parked
 from receiver.failures import described
 from receiver.greeting import Greeting, Refusal
 from receiver.polled_socket import lift_bounds, wait_by_poll
+from receiver.sharing import announce_ready, take
 from receiver.tls import CHECK_SECONDS, ReloadingTls
 from receiver.waiting_room import WaitingRoom
 
@@ -53,6 +54,7 @@ def start_listener(  # noqa: PLR0913 - what pynetdicom's start_server takes, and
     contexts: Sequence[PresentationContext],
     evt_handlers: Sequence[Any],
     hooks: ListenerHooks | None = None,
+    place: socket.socket | None = None,
     tls_check_seconds: float = CHECK_SECONDS,
 ) -> "Listener":
     """Listen on the settings' host and port, in a thread.
@@ -63,6 +65,8 @@ def start_listener(  # noqa: PLR0913 - what pynetdicom's start_server takes, and
         contexts: copied deeply for each connection, so best one; EVT_REQUESTED sets the others.
         evt_handlers: as for `pynetdicom.AE.start_server`.
         hooks: who is told of refused connections.
+        place: where connections are taken that another process has accepted at this port, see
+            `receiver.sharing`; None: they are accepted here.
         tls_check_seconds: how often, at most, the TLS files are looked at for changes.
 
     Raises:
@@ -78,6 +82,7 @@ def start_listener(  # noqa: PLR0913 - what pynetdicom's start_server takes, and
         settings=settings,
         tls=tls,
         hooks=hooks or ListenerHooks(),
+        place=place,
     )
     assert isinstance(listener, Listener)
     listener.start()
@@ -95,10 +100,12 @@ class Listener(AssociationServer):
         settings: Settings,
         tls: ReloadingTls,
         hooks: ListenerHooks,
+        place: socket.socket | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Bind the port. Use `start_listener`."""
+        """Bind the port, unless there is a place. Use `start_listener`."""
         self._settings = settings
+        self._place = place
         self._tls = tls
         self._hooks = hooks
         super().__init__(*args, **kwargs)
@@ -121,14 +128,23 @@ class Listener(AssociationServer):
         return self.socket
 
     def server_bind(self) -> None:
-        """Bind; several processes share the port when the settings say so."""
-        if self._settings.receiver_processes > 1:
-            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+        """Bind the port, or have the place instead of it."""
+        if self._place is None:
+            super().server_bind()
+            return
+        self._listening.close()
+        self.socket = self._place
+
+    def server_activate(self) -> None:
+        """Listen; a place is ready once it is served."""
+        if self._place is None:
+            super().server_activate()
 
     def start(self) -> None:
         """Serve in a thread."""
         self._thread.start()
+        if self._place is not None:
+            announce_ready(self._place)
 
     def serve_forever(self, poll_interval: float | None = None) -> None:
         """Accept, and let connections wait, until `shutdown`.
@@ -185,7 +201,8 @@ class Listener(AssociationServer):
 
     def get_request(self) -> tuple[Connection, tuple[str, int]]:
         """One accepted connection and its address."""
-        plain, address = self._listening.accept()
+        listening = self._listening
+        plain, address = listening.accept() if self._place is None else take(listening)
         connection = Connection(plain.family, plain.type, plain.proto, fileno=parked(plain))
         return connection, _unmapped(address)
 
@@ -194,6 +211,9 @@ class Listener(AssociationServer):
             try:
                 connection, address = self.get_request()
             except BlockingIOError:
+                return
+            except EOFError:  # the process that shares out has gone, and ends this one, too
+                self._stopping.set()
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:  # they stay in the backlog until there is room again

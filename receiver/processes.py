@@ -1,7 +1,7 @@
-"""Several receiver processes on one port: the kernel shares the connections out among them.
+"""Several receiver processes on one port: they are given its connections in turn.
 
 Each is a whole receiver with an outbox and a name of its own. This process only starts them, starts
-those again that die, and passes the signal to stop on.
+those again that die, accepts for them (`receiver.sharing`), and passes the signal to stop on.
 """
 
 import json
@@ -23,17 +23,19 @@ from dicom_pipeline.process_tree import die_with_parent
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.storage import atomic_file
 from receiver.server import STATUS_FILE, status_path
+from receiver.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
 WORKER_OPTION: Final = "--worker"
-"""Tells a started process that it is one of several."""
+"""Tells a started process that it is one of several; the descriptor of its place follows."""
 CONFIGURATION_EXIT: Final = 2
 _POLL_SECONDS: Final = 0.1
 _RESTART_SECONDS: Final = 1.0
 _CORRECTION_SECONDS: Final = 10.0
 """Until the next attempt of a process that finds its settings, or their files, of no use."""
 _STOP_SECONDS: Final = 60.0
+_BACKLOG: Final = 512
 
 
 @dataclass
@@ -44,12 +46,14 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     not_before: float = 0.0
 
-    def start(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "receiver", WORKER_OPTION],
-            env={**os.environ, **self.environment},
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
-        )
+    def start(self, sharing: Sharing) -> None:
+        with sharing.place() as place:
+            self.process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-m", "receiver", WORKER_OPTION, str(place.fileno())],
+                env={**os.environ, **self.environment},
+                pass_fds=[place.fileno()],
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, libc is loaded
+            )
 
 
 class ReceiverProcesses:
@@ -71,15 +75,18 @@ class ReceiverProcesses:
                 all were ready: once they were, the others go on while it is tried again.
         """
         with ExitStack() as undo:
-            port = self._hold_port(undo)
+            listening = self._take_port(undo)
+            port = int(listening.getsockname()[1])
             self._children = [
                 _Child(self._environment(number, port))
                 for number in range(self._settings.receiver_processes)
             ]
             undo.callback(self._end)
+            sharing = Sharing(listening)
+            undo.callback(sharing.stop)
             while not stop.is_set():
                 for child in self._children:
-                    self._look_after(child)
+                    self._look_after(child, sharing)
                 if not self._announced and self._all_ready():
                     self._announce(port)
                     undo.callback(self._status_file.unlink, missing_ok=True)
@@ -87,21 +94,22 @@ class ReceiverProcesses:
                 stop.wait(_POLL_SECONDS)
         return max((each.process.returncode for each in self._children if each.process), default=0)
 
-    def _hold_port(self, undo: ExitStack) -> int:
-        """Bind the port without listening: a free one stays ours while processes come and go."""
+    def _take_port(self, undo: ExitStack) -> socket.socket:
+        """Listen: whoever connects before a process is ready waits for it."""
         settings = self._settings
-        holder = undo.enter_context(
+        port = undo.enter_context(
             socket.socket(_family(settings.receiver_host), socket.SOCK_STREAM)
         )
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind((settings.receiver_host, settings.receiver_port))
+            port.bind((settings.receiver_host, settings.receiver_port))
+            port.listen(_BACKLOG)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.receiver_host}:{settings.receiver_port} "
                 f"({error.strerror}): correct RECEIVER_HOST and RECEIVER_PORT"
             ) from error
-        return int(holder.getsockname()[1])
+        return port
 
     def _environment(self, number: int, port: int) -> dict[str, str]:
         settings = self._settings
@@ -113,10 +121,10 @@ class ReceiverProcesses:
             changes["RECEIVER_HTTP_PORT"] = str(settings.receiver_http_port + number)
         return changes
 
-    def _look_after(self, child: _Child) -> None:
+    def _look_after(self, child: _Child, sharing: Sharing) -> None:
         if child.process is None:
             if time.monotonic() >= child.not_before:
-                self._start(child)
+                self._start(child, sharing)
             return
         code = child.process.poll()
         if code is None:
@@ -133,11 +141,11 @@ class ReceiverProcesses:
         pause = _CORRECTION_SECONDS if code == CONFIGURATION_EXIT else _RESTART_SECONDS
         child.process, child.not_before = None, time.monotonic() + pause
 
-    def _start(self, child: _Child) -> None:
+    def _start(self, child: _Child, sharing: Sharing) -> None:
         name = child.environment["WORKER_NODE_ID"]
         status_path(self._settings.home, name).unlink(missing_ok=True)  # a killed one's
         try:
-            child.start()
+            child.start(sharing)
         except OSError as error:  # no memory, no processes: the others go on
             child.not_before = time.monotonic() + _RESTART_SECONDS
             logger.error(  # noqa: TRY400 - the message says it all

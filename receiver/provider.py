@@ -1,6 +1,7 @@
 """The Storage SCP: who may associate, for what, and which loop serves them."""
 
 import logging
+import socket
 import uuid
 from copy import copy
 from functools import lru_cache
@@ -119,8 +120,8 @@ class StorageProvider:
             self._loop = PublicLoop(settings, receiving, metrics, self._senders.get, actions)
         self._listener: Listener | None = None
 
-    def start(self) -> int:
-        """Listen, and return the port.
+    def start(self, place: socket.socket | None = None) -> int:
+        """Listen, and return the port; ``place``: see `start_listener`.
 
         Raises:
             ConfigurationError: the settings of TLS, or their files, are of no use.
@@ -147,6 +148,7 @@ class StorageProvider:
                 *self._loop.handlers(),
             ],
             hooks=ListenerHooks(connection_refused=self._metrics.rejected),
+            place=place,
         )
         return self._listener.port
 

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -91,8 +92,15 @@ class Receiver:
         self,
         settings: Settings,
         open_log: Callable[[Settings], EventLog] = open_log_with_topics,
+        place: socket.socket | None = None,
     ) -> None:
-        """``open_log`` opens the event log with its topics."""
+        """Nothing is opened before `start`.
+
+        Args:
+            settings: the receiver's.
+            open_log: opens the event log with its topics.
+            place: where one of several processes takes its connections (`receiver.sharing`).
+        """
         self.settings = settings
         self.port = 0
         """The real port, once started."""
@@ -100,6 +108,7 @@ class Receiver:
         """The real port of metrics and health, once started, if there is one."""
         self._forgotten_on = 0
         self._open_log = open_log
+        self._place = place
         self._stopping = threading.Event()
         self._recovery = threading.Thread(
             target=self._keep_recovering, name="recovery", daemon=True
@@ -166,7 +175,7 @@ class Receiver:
             self._http = self._serve_http()
             if self._http:
                 undo.callback(self._http.stop)
-            self.port = _listen(self._provider, settings)
+            self.port = _listen(self._provider, settings, self._place)
             undo.pop_all()
         self._forwarder.start()
         self.commitment.start()
@@ -325,9 +334,9 @@ def _require_links(storage: Path, file: Path) -> None:
     second.unlink()
 
 
-def _listen(provider: "StorageProvider", settings: Settings) -> int:
+def _listen(provider: "StorageProvider", settings: Settings, place: socket.socket | None) -> int:
     try:
-        return provider.start()
+        return provider.start(place)
     except OSError as error:
         remedy = (
             "stop the program that uses it, or set RECEIVER_PORT"

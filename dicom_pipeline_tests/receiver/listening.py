@@ -49,14 +49,15 @@ class Scp:
 
 
 @contextmanager
-def listening(tls_check_seconds=60.0, **options):
+def listening(tls_check_seconds=60.0, place=None, **options):
     options = {
         "receiver_host": "127.0.0.1",
         "receiver_port": 0,
         "receiver_request_timeout_seconds": SECONDS,
         **options,
     }
-    scp = Scp(Settings(_env_file=None, **options), tls_check_seconds=tls_check_seconds)
+    settings = Settings(_env_file=None, **options)
+    scp = Scp(settings, tls_check_seconds=tls_check_seconds, place=place)
     try:
         yield scp
     finally:

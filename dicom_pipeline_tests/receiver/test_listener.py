@@ -263,11 +263,7 @@ def test_a_sender_of_ipv4_has_an_address_of_ipv4_on_a_port_for_both():
         assert scp.connections[0][0][0] == "127.0.0.1"
 
 
-def test_processes_can_share_a_port():
-    with listening(receiver_processes=2) as scp:
-        options = {"receiver_processes": 2, "receiver_port": scp.port}
-        with listening(**options) as neighbour:
-            assert neighbour.port == scp.port
+def test_a_port_that_is_taken_is_told():
     with listening() as scp, pytest.raises(OSError, match="in use"):
         listening(receiver_port=scp.port).__enter__()
 
