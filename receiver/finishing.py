@@ -21,7 +21,7 @@ from receiver.placement import Content, EventSink, finish_all
 
 logger = logging.getLogger(__name__)
 
-_BATCH: Final = 256
+_BATCH: Final = 1024
 _WAITING: Final = 1024
 """More acknowledged objects do not wait: then associations do."""
 _WAIT_SECONDS: Final = 0.01

@@ -18,7 +18,7 @@ from receiver.outbox import Entry, Outbox
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 1024
-_LINGER_SECONDS: Final = 0.05
+_LINGER_SECONDS: Final = 0.25
 """Events that come within this time are published together."""
 _IDLE_SECONDS: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
@@ -58,7 +58,7 @@ class Forwarder:
         pause = _FIRST_PAUSE
         while not self._expired():
             try:
-                more = self._forward()
+                published = self._forward()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must go out
                 self._close_log()
                 self._metrics.publish_failed()
@@ -67,8 +67,9 @@ class Forwarder:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
-            if more:
-                self._stopping.wait(_LINGER_SECONDS)
+            if published:
+                if published < _BATCH:
+                    self._stopping.wait(_LINGER_SECONDS)
                 continue
             if self._stopping.is_set():
                 break
@@ -84,18 +85,18 @@ class Forwarder:
         else:
             self._stopping.wait(seconds)
 
-    def _forward(self) -> bool:
-        """Publish one batch; False: there was nothing to publish."""
+    def _forward(self) -> int:
+        """Publish one batch; returns how many events it had."""
         if self._log is None:
             self._log = self._open_log()
         entries = self._outbox.entries(self._published, _BATCH)
         if not entries:
-            return False
+            return 0
         self._publish(self._log, list(_messages(entries)))
         self._metrics.events_published(len(entries))
         self._published = entries[-1].id
         self._outbox.forget(self._published)
-        return True
+        return len(entries)
 
     def _publish(self, log: EventLog, messages: Sequence[Message]) -> None:
         """Publish the messages, or find the one among them that the log refuses, by halving.

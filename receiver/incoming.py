@@ -6,7 +6,7 @@ file begins with zeros, so that recovery can tell that it was never complete.
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -30,9 +30,23 @@ class ObjectBuffer:
 class IncomingObject:
     """The bytes of an object, in the buffer or in the file."""
 
-    def __init__(self, path: str, transfer_syntax_uid: str, buffer: ObjectBuffer) -> None:
-        """``path``: the file, which must not exist yet."""
+    def __init__(
+        self,
+        path: str,
+        transfer_syntax_uid: str,
+        buffer: ObjectBuffer,
+        take_spare: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            path: the file, which must not exist yet.
+            transfer_syntax_uid: how the data set is encoded.
+            buffer: nobody else's until the object is written or discarded.
+            take_spare: gives an empty file of the same folder, or none.
+        """
         self.path = path
+        self._take_spare = take_spare
         self._view = buffer.view
         self._start = self._end = HEAD_BYTES
         self._hash = digest_of(transfer_syntax_uid)
@@ -71,7 +85,7 @@ class IncomingObject:
         if self._file is None:
             self._view[:HEAD_BYTES] = bytes(HEAD_BYTES)
             self._first_block = bytes(self._view[:BLOCK])
-            self._file = ObjectFile(self.path, direct=True)
+            self._file = self._begin(direct=True)
         self._empty_into(self._file)
 
     def digest(self) -> str:
@@ -100,7 +114,7 @@ class IncomingObject:
         if self._file is None:
             self._view[:HEAD_BYTES] = head
             self._start = 0
-            self._file = ObjectFile(self.path, direct=self._end >= DIRECT_BYTES)
+            self._file = self._begin(direct=self._end >= DIRECT_BYTES)
             self._empty_into(self._file)
             return
         self._empty_into(self._file)
@@ -108,20 +122,27 @@ class IncomingObject:
         self._view[:HEAD_BYTES] = head
         self._file.replace_first_block(self._view)
 
-    def sync(self) -> None:
+    def sync(self) -> bool:
         """Make the file's bytes durable, and close it; it may still be discarded.
+
+        Returns:
+            whether its entry in the folder is durable, too: if not, the folder must be synced.
 
         Raises:
             OSError: they are not on disk.
         """
         assert self._file is not None
         self._file.sync()
+        return self._file.was_spare
 
     def discard(self) -> None:
         """Leave nothing behind."""
         if self._file is not None:
             self._file.discard()
             self._file = None
+
+    def _begin(self, *, direct: bool) -> ObjectFile:
+        return ObjectFile(self.path, direct=direct, spare=self._take_spare())
 
     def _empty_into(self, file: ObjectFile) -> None:
         if self._end:

@@ -15,15 +15,21 @@ from typing import Final
 BLOCK: Final = 4096
 """Offsets, lengths and memory of direct writes are multiples of it: no disk has larger sectors."""
 
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_OPEN: Final = os.O_RDWR | os.O_CLOEXEC
+_CREATE: Final = _OPEN | os.O_CREAT | os.O_EXCL
 _MODE: Final = 0o666
 
 
 class ObjectFile:
     """The file of one object, from its first byte to its sync."""
 
-    def __init__(self, path: str, *, direct: bool) -> None:
-        """Create it. ``direct``: past the page cache, where the file system allows that.
+    def __init__(self, path: str, *, direct: bool, spare: str | None = None) -> None:
+        """Create it, or give an empty file its name.
+
+        Args:
+            path: its name, which nothing has yet.
+            direct: past the page cache, where the file system allows that.
+            spare: an empty file in the same folder.
 
         Raises:
             OSError: it exists, or cannot be created.
@@ -31,18 +37,29 @@ class ObjectFile:
         self._path = path
         self._length = 0
         self._direct = direct
+        self.was_spare = spare is not None and self._rename(spare)
+        """Whether its entry is as durable as the spare file's was."""
         self._descriptor = self._open()
 
+    def _rename(self, spare: str) -> bool:
+        try:
+            os.rename(spare, self._path)  # noqa: PTH104 - for every object: it must be quick
+        except FileNotFoundError:  # somebody has cleared the folder up
+            return False
+        return True
+
     def _open(self) -> int:
+        flags = _OPEN if self.was_spare else _CREATE
         if self._direct:
             try:
-                return os.open(self._path, _FLAGS | os.O_DIRECT, _MODE)
+                return os.open(self._path, flags | os.O_DIRECT, _MODE)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
                 self._direct = False
-                self._remove()
-        return os.open(self._path, _FLAGS, _MODE)
+                if not self.was_spare:
+                    self._remove()
+        return os.open(self._path, flags, _MODE)
 
     def write(self, buffer: memoryview, size: int) -> None:
         """Append the first ``size`` bytes of a buffer of whole, aligned blocks.

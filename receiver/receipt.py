@@ -22,6 +22,7 @@ from receiver.part10 import HEAD_BYTES, Receipt, encode_head
 from receiver.placement import Content, EventSink, content_of, event_for, find_same
 from receiver.readiness import free_bytes
 from receiver.recent import Recent
+from receiver.spares import Spares
 from receiver.statuses import Status
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _SPACE_SECONDS: Final = 0.1
 """How old a look at the free space may be."""
-_FINISHER_PAUSE: Final = 0.02
+_FINISHER_PAUSE: Final = 0.1
 """Objects that come within this time share the syncs behind their acknowledgements."""
 _FINISH_SECONDS: Final = 60.0
 """No sender waits longer for its object's event."""
@@ -114,6 +115,9 @@ class Receiving:
         self._lock = threading.Lock()
         make_directories(self.incoming)
         self._incoming_descriptor: int | None = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
+        self._spares = Spares(self.incoming)
+        self.take_spare = self._spares.take
+        """Gives an empty file in ``incoming/`` with a durable entry, or none."""
         pause = 0 if wait_for_event else _FINISHER_PAUSE
         self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
 
@@ -182,6 +186,7 @@ class Receiving:
 
     def stop(self) -> None:
         """Finish what was acknowledged; what comes later is refused."""
+        self._spares.stop()
         self.finisher.stop()
         # An association may go on for longer than we wait: it must not sync whatever gets the
         # number next, and believe that its object is durable.
@@ -206,7 +211,10 @@ class Reception:
         self._version = receiving.clock.next()
         self._trace_id = trace_id_for(self._version)
         self._object = IncomingObject(
-            f"{receiving.incoming}/{self._trace_id}.dcm", request.transfer_syntax_uid, buffer
+            f"{receiving.incoming}/{self._trace_id}.dcm",
+            request.transfer_syntax_uid,
+            buffer,
+            receiving.take_spare,
         )
         self._fields: KeyFields | None = None
         self._failure: Exception | None = None
@@ -331,9 +339,9 @@ class Reception:
             )
         )
         self._end_phase("write")
-        stored.sync()
         # Before the final name can be durable: whatever has one without an event is found here.
-        self._receiving.sync_incoming()
+        if not stored.sync():
+            self._receiving.sync_incoming()
         self._end_phase("sync")
         self._done = self._receiving.finish(stored.path, content)
 

@@ -14,6 +14,7 @@ from receiver.fields import UnreadableDataSetError, read_fields
 from receiver.outbox import OutboxError
 from receiver.part10 import Head, NotPart10Error, Receipt, digest, read_head
 from receiver.placement import Content, EventSink, content_of, finish
+from receiver.spares import reclaim
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def recover(
     root: Path,
     incoming: Path,
     outbox: EventSink,
-    in_flight: Callable[[], Collection[str]] = tuple,
+    in_flight: Callable[[], Collection[str]] | None = None,
 ) -> Recovered:
     """Go through the files in ``incoming``, but for those that are still being received.
 
@@ -49,11 +50,17 @@ def recover(
         incoming: this receiver's folder of unfinished receipts.
         outbox: where events become durable.
         in_flight: tells the trace ids that are being received. It is asked after the folder
-            was listed, so that a listed file which is not among them has no owner any more.
+            was listed, so that a listed file which is not among them has no owner any more. None:
+            nobody receives into the folder.
+
+    Raises:
+        OSError: the spare files of a receiver that has died cannot be named or removed.
     """
+    if in_flight is None:
+        reclaim(incoming)
     finished = removed = left = refused = 0
     found = sorted(incoming.glob("*.dcm"))
-    owned = frozenset(in_flight())
+    owned = frozenset(in_flight() if in_flight else ())
     for number, path in enumerate(found):
         if path.stem in owned:
             continue

@@ -197,7 +197,7 @@ class Receiver:
         self.metrics.watch(
             Gauges(
                 outbox=self.outbox.depth,
-                unfinished_receipts=lambda: sum(1 for _ in self.receiving.incoming.iterdir()),
+                unfinished_receipts=lambda: sum(1 for _ in self.receiving.incoming.glob("*.dcm")),
                 free_bytes=free,
                 min_free_bytes=settings.receiver_min_free_bytes,
                 max_associations=settings.receiver_max_associations,

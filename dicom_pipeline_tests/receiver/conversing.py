@@ -14,6 +14,7 @@ from dicom_pipeline_tests.receiver.objects import (
     SENDER,
     FakeOutbox,
     receiving_into,
+    unfinished,
 )
 from receiver.session import Context, Limits, Session
 from receiver.wire import Wire
@@ -113,7 +114,7 @@ def receiving_in(folder):
     """A real `Receiving` that must have nothing left in ``incoming/``."""
     receiving = receiving_into(folder / "storage", FakeOutbox())
     yield receiving
-    assert list(receiving.incoming.iterdir()) == []
+    assert unfinished(receiving.incoming) == []
     assert receiving.in_flight() == frozenset()
 
 

@@ -147,6 +147,11 @@ class DirectReceiving(Receiving):
         return super().receive(sender, sent.request, sent.data_set, ObjectBuffer(buffer_bytes))
 
 
+def unfinished(incoming):
+    """The files of receipts that have not ended, without those that lie ready for others."""
+    return sorted(incoming.glob("*.dcm"))
+
+
 def receiving_into(root, outbox, **options) -> DirectReceiving:
     return DirectReceiving(
         root=root, worker_node_id="node", outbox=outbox, clock=HybridClock(), **options

@@ -12,6 +12,7 @@ from dicom_pipeline_tests.receiver.objects import (
     make_dataset,
     receiving_into,
     request_for,
+    unfinished,
 )
 from receiver.adoption import adopt_orphans
 from receiver.forwarder import Forwarder
@@ -105,7 +106,7 @@ def test_receipts_that_it_did_not_end_are_ended(root, opened, monkeypatch):
     (event,) = waiting(mine)
     assert event.worker_node_id == "node"
     assert (root / event.file_path).read_bytes().endswith(request.data_set)
-    assert list(incoming.iterdir()) == []
+    assert unfinished(incoming) == []
 
 
 def test_the_outbox_of_a_living_receiver_is_left_alone(root, opened, events):
@@ -146,7 +147,7 @@ def test_an_empty_outbox_by_its_name_has_a_lost_nodes_receipts_ended(root, opene
     (mine.path.parent / "node.db").touch()
     adopt_orphans(root, mine)
     assert [event.worker_node_id for event in waiting(mine)] == ["node"]
-    assert list(incoming.iterdir()) == []
+    assert unfinished(incoming) == []
 
 
 def test_the_receipts_of_a_node_that_runs_in_another_home_are_left_alone(
@@ -159,7 +160,7 @@ def test_the_receipts_of_a_node_that_runs_in_another_home_are_left_alone(
     mine = opened("mine")
     with closing(NodeLock(incoming)):
         adopt_orphans(root, mine)
-        assert len(list(incoming.iterdir())) == 1
+        assert len(unfinished(incoming)) == 1
     adopt_orphans(root, mine)
-    assert list(incoming.iterdir()) == []
+    assert unfinished(incoming) == []
     assert len(waiting(mine)) == 2

@@ -13,7 +13,12 @@ import pytest
 
 from dicom_pipeline.messages import FAN_OUT
 from dicom_pipeline_tests.receiver.listening import wait_until
-from dicom_pipeline_tests.receiver.objects import EXPLICIT, encode_dataset, make_dataset
+from dicom_pipeline_tests.receiver.objects import (
+    EXPLICIT,
+    encode_dataset,
+    make_dataset,
+    unfinished,
+)
 from dicom_pipeline_tests.receiver.promises import require_kept
 from dicom_pipeline_tests.receiver.running import process, published, run_to_exit
 from dicom_pipeline_tests.receiver.sender import Sender
@@ -156,7 +161,7 @@ def test_a_disk_that_turns_read_only_refuses_objects_until_it_is_writable(home, 
     with process(home, storage.prefix, **options) as receiver, Sender(receiver.port) as sender:
         assert journal.store(sender, 1000) == 0
         assert readiness(receiver) == 200
-        wait_until(lambda: not any((storage.root / "incoming" / "node").iterdir()))
+        wait_until(lambda: not unfinished(storage.root / "incoming" / "node"))
         storage.remount("ro")
         assert journal.store(sender, 1000) == OUT_OF_RESOURCES
         assert journal.store(sender, 3 * MEGABYTE) == OUT_OF_RESOURCES

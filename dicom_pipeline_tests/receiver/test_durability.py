@@ -18,7 +18,13 @@ import pytest
 from dicom_pipeline.event_log.sqlite import SqliteEventLog
 from dicom_pipeline.messages import ALL_QUEUES, FAN_OUT, LOG_QUEUE, decode_event
 from dicom_pipeline_tests.receiver.listening import wait_until
-from dicom_pipeline_tests.receiver.objects import EXPLICIT, encode_dataset, make_dataset, new_uid
+from dicom_pipeline_tests.receiver.objects import (
+    EXPLICIT,
+    encode_dataset,
+    make_dataset,
+    new_uid,
+    unfinished,
+)
 from dicom_pipeline_tests.receiver.power_loss import Disk
 from dicom_pipeline_tests.receiver.promises import require_kept
 from dicom_pipeline_tests.receiver.running import process, published
@@ -88,7 +94,7 @@ def recorded(request, tmp_path_factory):
             store(sender, SOPInstanceUID=uid, SeriesInstanceUID="1.2.3.5")
             store(sender, SeriesInstanceUID="1.2.3.5")
             store(sender, SeriesInstanceUID="1.2.3.6", PixelData=bytes(1_200_000))
-            wait_until(lambda: not any(incoming.iterdir()))
+            wait_until(lambda: not unfinished(incoming))
             store(sender, SOPInstanceUID=uid, SeriesInstanceUID="1.2.3.5")
             store(sender, SOPInstanceUID=uid, SeriesInstanceUID="1.2.3.5", PixelData=b"other")
         crowd = [threading.Thread(target=send_some, args=(receiver.port,)) for _ in range(3)]
@@ -171,7 +177,8 @@ def test_success_is_said_once_the_file_and_its_entry_are_durable(recorded):
         (sync,) = on(recorded.calls, SYNCS, file)
         assert sum(call.result for call in writes) >= event.file_size
         assert all(call.end < sync.start for call in writes)
-        assert between(on(recorded.calls, SYNCS, incoming), sync, answer.call)
+        assert sync.end < answer.call.start
+        assert between(on(recorded.calls, SYNCS, incoming), entered(recorded, file), answer.call)
         assert answer.status == 0
 
 
@@ -182,7 +189,7 @@ def test_a_file_leaves_incoming_once_its_name_and_its_event_are_durable(recorded
             continue
         incoming = storage / "incoming" / "node" / f"{event.trace_id}.dcm"
         final = storage / event.file_path
-        created = created_by(recorded, incoming)
+        created = entered(recorded, incoming)
         (link,) = on(recorded.calls, {"link", "linkat"}, final)
         (unlink,) = on(recorded.calls, {"unlink", "unlinkat"}, incoming)
         commit = commit_of(recorded, event)
@@ -191,7 +198,10 @@ def test_a_file_leaves_incoming_once_its_name_and_its_event_are_durable(recorded
         assert commit.end < unlink.start
 
 
-def created_by(recorded, path):
+def entered(recorded, path):
+    """What has made a file's entry, be it under another name."""
+    for rename in on(recorded.calls, {"rename"}, path):
+        path = rename.arguments[0].decode()
     return next(
         call for call in on(recorded.calls, {"openat"}, path) if "O_CREAT" in call.arguments[2]
     )

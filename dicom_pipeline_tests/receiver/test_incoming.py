@@ -19,6 +19,7 @@ from dicom_pipeline_tests.receiver.objects import (
     receiving_into,
     request_for,
     store_request,
+    unfinished,
 )
 from receiver.incoming import IncomingObject, ObjectBuffer
 from receiver.part10 import HEAD_BYTES, read_head
@@ -140,7 +141,7 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
 def receiving(tmp_path):
     receiving = receiving_into(tmp_path / "storage", FakeOutbox())
     yield receiving
-    assert list(receiving.incoming.iterdir()) == []
+    assert unfinished(receiving.incoming) == []
     assert receiving.in_flight() == frozenset()
 
 
@@ -205,7 +206,7 @@ def test_bad_fields_in_the_first_buffer_refuse_before_anything_is_written(receiv
     sent = request_for(make_dataset(StudyInstanceUID=None, PixelData=bytes(5 * BUFFER)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
     reception.append(memoryview(sent.data_set)[: 2 * BUFFER])
-    assert list(receiving.incoming.iterdir()) == []
+    assert unfinished(receiving.incoming) == []
     reception.append(memoryview(sent.data_set)[2 * BUFFER :])
     assert reception.finish() is Status.NO_STUDY
 
@@ -214,7 +215,7 @@ def test_a_large_object_that_never_ends_leaves_nothing(receiving):
     sent = request_for(make_dataset(PixelData=bytes(5 * BUFFER)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
     reception.append(memoryview(sent.data_set)[: 3 * BUFFER])
-    (path,) = receiving.incoming.iterdir()
+    (path,) = unfinished(receiving.incoming)
     assert receiving.in_flight() == {path.stem}, "recovery leaves it alone"
     assert path.read_bytes()[:HEAD_BYTES] == bytes(HEAD_BYTES)
     reception.discard()

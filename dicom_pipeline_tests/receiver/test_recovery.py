@@ -10,6 +10,7 @@ from dicom_pipeline_tests.receiver.objects import (
     make_dataset,
     receiving_into,
     request_for,
+    unfinished,
 )
 from receiver.outbox import OutboxError
 from receiver.recovery import recover
@@ -67,7 +68,7 @@ def test_a_crash_behind_the_write_ends_in_one_file_and_its_event(
     assert event.duplicate_of is None
     assert (tmp_path / event.file_path).read_bytes().endswith(request.data_set)
     assert (tmp_path / event.file_path).stat().st_nlink == 1
-    assert list(receiving.incoming.iterdir()) == []
+    assert unfinished(receiving.incoming) == []
 
 
 def test_a_recovered_event_is_the_one_that_was_lost(tmp_path, receiving, outbox, monkeypatch):
@@ -83,17 +84,17 @@ def test_an_incomplete_file_is_removed_for_it_was_never_acknowledged(
     tmp_path, receiving, outbox, monkeypatch, length
 ):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = receiving.incoming.iterdir()
+    (path,) = unfinished(receiving.incoming)
     os.truncate(path, length % path.stat().st_size)
     assert recover(tmp_path, receiving.incoming, outbox).removed == 1
-    assert (list(receiving.incoming.iterdir()), outbox.events) == ([], [])
+    assert (unfinished(receiving.incoming), outbox.events) == ([], [])
 
 
 def test_a_file_with_other_bytes_than_its_digest_is_removed(
     tmp_path, receiving, outbox, monkeypatch
 ):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = receiving.incoming.iterdir()
+    (path,) = unfinished(receiving.incoming)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -131,7 +132,7 @@ def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
 
 def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monkeypatch):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = receiving.incoming.iterdir()
+    (path,) = unfinished(receiving.incoming)
     recover(tmp_path, receiving.incoming, outbox, lambda: {path.stem})
     assert path.exists()
     assert outbox.events == []
@@ -140,7 +141,7 @@ def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monke
 def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
     class Outbox(FakeOutbox):
         def add(self, events):
-            assert {path.stem for path in receiving.incoming.iterdir()} == receiving.in_flight()
+            assert {path.stem for path in unfinished(receiving.incoming)} == receiving.in_flight()
 
     receiving = receiving_into(tmp_path, Outbox())
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS

@@ -1,0 +1,127 @@
+"""Empty files that lie ready, so that an object need not wait for its entry to be durable."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dicom_pipeline_tests.receiver.listening import wait_until
+from dicom_pipeline_tests.receiver.objects import (
+    SENDER,
+    FakeOutbox,
+    make_dataset,
+    receiving_into,
+    request_for,
+    unfinished,
+)
+from receiver.outbox import OutboxError
+from receiver.recovery import recover
+from receiver.spares import SUFFIX, Spares, reclaim
+from receiver.statuses import Status
+
+
+@contextmanager
+def spares_in(folder, count=8):
+    spares = Spares(folder, count)
+    try:
+        yield spares
+    finally:
+        spares.stop()
+
+
+def lying_in(folder):
+    return list(folder.glob(f"*{SUFFIX}"))
+
+
+def taken_from(spares):
+    taken = []
+    wait_until(lambda: taken.append(spares.take()) or taken[-1])
+    return Path(taken[-1])
+
+
+def test_a_spare_is_an_empty_file_that_nobody_else_gets(tmp_path):
+    with spares_in(tmp_path) as spares:
+        taken = [taken_from(spares) for _ in range(20)]
+        assert len(set(taken)) == 20
+        assert {path.parent for path in taken} == {tmp_path}
+        assert all(path.stat().st_size == 0 for path in taken)
+
+
+def test_as_many_as_wanted_lie_ready_again_and_those_left_are_removed_at_the_end(tmp_path):
+    with spares_in(tmp_path) as spares:
+        for _ in range(8):
+            taken_from(spares).unlink()
+        wait_until(lambda: 4 < len(lying_in(tmp_path)) <= 8)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_synced_before_a_spare_is_given(tmp_path, monkeypatch):
+    synced = []
+
+    def sync(descriptor):
+        synced.append({path.name for path in lying_in(tmp_path)})
+        assert Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with spares_in(tmp_path) as spares:
+        for _ in range(20):
+            name = taken_from(spares).name
+            assert any(name in names for names in synced)
+
+
+def test_a_disk_that_takes_no_files_leaves_none_and_is_tried_again(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fail)
+        spares = Spares(tmp_path, 8)
+        assert spares.take() is None
+        wait_until(lambda: not spares._wanted.is_set())
+        assert lying_in(tmp_path) == []
+    taken_from(spares)
+    spares.stop()
+
+
+def test_what_a_dead_receiver_has_left_is_named_when_it_holds_something(tmp_path):
+    (tmp_path / f"used{SUFFIX}").write_bytes(b"x")
+    (tmp_path / f"unused{SUFFIX}").touch()
+    reclaim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["used.dcm"]
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_without_a_spare_the_folder_is_synced_for_the_object(tmp_path, spare, monkeypatch):
+    receiving = receiving_into(tmp_path, FakeOutbox())
+    given, syncs = [], []
+    if spare:
+        wait_until(lambda: given or given.extend(filter(None, [receiving.take_spare()])) or given)
+    monkeypatch.setattr(receiving, "take_spare", lambda: given.pop() if given else None)
+    monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
+    assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
+    assert len(syncs) == (0 if spare else 1)
+    receiving.stop()
+
+
+def test_a_spare_that_somebody_has_removed_is_done_without(tmp_path, monkeypatch):
+    receiving = receiving_into(tmp_path, FakeOutbox())
+    syncs = []
+    monkeypatch.setattr(receiving, "take_spare", lambda: str(receiving.incoming / "gone.spare"))
+    monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
+    assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
+    assert syncs == [1]
+    receiving.stop()
+
+
+def test_an_object_whose_new_name_a_power_failure_has_taken_back_is_recovered(tmp_path):
+    full = FakeOutbox()
+    full.failure = OutboxError("full")
+    receiving = receiving_into(tmp_path, full)
+    receiving.receive(SENDER, request_for(make_dataset()))
+    receiving.stop()
+    (file,) = unfinished(receiving.incoming)
+    file.rename(file.with_suffix(SUFFIX))
+    outbox = FakeOutbox()
+    assert recover(tmp_path, receiving.incoming, outbox).finished == 1
+    assert len(outbox.events) == 1

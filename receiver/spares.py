@@ -1,0 +1,106 @@
+"""Empty files in ``incoming/`` whose entries are durable already: an object that takes one need not
+wait until its own is.
+
+An entry is as durable under another name of the same folder: renames are atomic, so a power failure
+leaves the object under the one or the other, and recovery looks at both.
+"""
+
+import logging
+import os
+import threading
+import uuid
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from receiver.failures import described
+
+logger = logging.getLogger(__name__)
+
+SUFFIX: Final = ".spare"
+COUNT: Final = 128
+"""How many lie ready: enough for some hundredths of a second of the smallest objects."""
+
+
+class Spares:
+    """Makes spare files in a thread, many with one sync of their folder."""
+
+    def __init__(self, folder: Path, count: int = COUNT) -> None:
+        """Start making ``count`` of them."""
+        self._folder = folder
+        self._count = count
+        self._ready: deque[str] = deque()
+        self._wanted = threading.Event()
+        self._wanted.set()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
+        self._thread.start()
+
+    def take(self) -> str | None:
+        """The path of a spare file, which is the caller's to rename; None: there is none now."""
+        spare = None
+        with suppress(IndexError):
+            spare = self._ready.popleft()
+        if len(self._ready) <= self._count // 2 and not self._wanted.is_set():
+            self._wanted.set()
+        return spare
+
+    def stop(self) -> None:
+        """Make no more, and remove those that are left."""
+        self._stopping = True
+        self._wanted.set()
+        self._thread.join()
+        while self._ready:
+            _remove(self._ready.popleft())
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._ready.extend(self._make(self._count - len(self._ready)))
+            except OSError as error:  # a full disk, say: objects make their own, or are refused
+                logger.debug("no spare files", extra=described(error))
+            self._wanted.wait()
+            self._wanted.clear()
+
+    def _make(self, number: int) -> list[str]:
+        """So many new ones.
+
+        Raises:
+            OSError: there are none.
+        """
+        made: list[str] = []
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for _ in range(number):
+                path = f"{self._folder}/{uuid.uuid4()}{SUFFIX}"
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+                made.append(path)
+            os.fsync(folder)
+        except OSError:
+            for path in made:
+                _remove(path)
+            raise
+        finally:
+            os.close(folder)
+        return made
+
+
+def reclaim(folder: Path) -> None:
+    """Name the spare files that hold something like objects, and remove the others.
+
+    To be called when nobody receives into the folder.
+
+    Raises:
+        OSError: the folder cannot be changed.
+    """
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path.stat().st_size:
+            path.rename(path.with_suffix(".dcm"))
+        else:
+            path.unlink()
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink()
