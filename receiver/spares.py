@@ -7,6 +7,7 @@ leaves the object under the one or the other, and recovery looks at both.
 
 import logging
 import os
+import stat
 import threading
 import uuid
 from collections import deque
@@ -19,8 +20,11 @@ from receiver.failures import described
 logger = logging.getLogger(__name__)
 
 SUFFIX: Final = ".spare"
-COUNT: Final = 128
-"""How many lie ready: enough for some hundredths of a second of the smallest objects."""
+COUNT: Final = 256
+"""How many lie ready: enough for a tenth of a second of the smallest objects."""
+
+_EMPTY_FILE: Final = stat.S_IFREG | 0o666
+_STOP_SECONDS: Final = 0.05
 
 
 class Spares:
@@ -32,7 +36,6 @@ class Spares:
         self._count = count
         self._ready: deque[str] = deque()
         self._wanted = threading.Event()
-        self._wanted.set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
         self._thread.start()
@@ -42,26 +45,34 @@ class Spares:
         spare = None
         with suppress(IndexError):
             spare = self._ready.popleft()
-        if len(self._ready) <= self._count // 2 and not self._wanted.is_set():
+        if self._few() and not self._wanted.is_set():
             self._wanted.set()
         return spare
 
     def stop(self) -> None:
         """Make no more, and remove those that are left."""
         self._stopping = True
-        self._wanted.set()
-        self._thread.join()
+        while self._thread.is_alive():  # it may just have taken the last word for an older one
+            self._wanted.set()
+            self._thread.join(_STOP_SECONDS)
         while self._ready:
             _remove(self._ready.popleft())
 
     def _run(self) -> None:
         while not self._stopping:
+            failed = False
             try:
                 self._ready.extend(self._make(self._count - len(self._ready)))
             except OSError as error:  # a full disk, say: objects make their own, or are refused
+                failed = True
                 logger.debug("no spare files", extra=described(error))
-            self._wanted.wait()
             self._wanted.clear()
+            if failed or not self._few():
+                self._wanted.wait()
+
+    def _few(self) -> bool:
+        """Whether it is time for more: many at a time share a sync."""
+        return len(self._ready) <= self._count // 2
 
     def _make(self, number: int) -> list[str]:
         """So many new ones.
@@ -74,7 +85,7 @@ class Spares:
         try:
             for _ in range(number):
                 path = f"{self._folder}/{uuid.uuid4()}{SUFFIX}"
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+                os.mknod(path, _EMPTY_FILE)
                 made.append(path)
             os.fsync(folder)
         except OSError:

@@ -75,6 +75,10 @@ class Disk:
         elif "O_TRUNC" in flags and name in self._names:
             self._cut(call, self._names[name], 0)
 
+    def _mknod(self, call: Call) -> None:
+        (name,) = _paths(call)
+        self._enter(call, {name: Node()})
+
     def _mkdir(self, call: Call) -> None:
         (name,) = _paths(call)
         self._enter(call, {name: Node(folder=True)})
@@ -93,6 +97,7 @@ class Disk:
         if old in self._names:
             self._enter(call, {old: None, new: self._names[old]})
 
+    _mknodat = _mknod
     _mkdirat, _linkat, _unlinkat, _renameat, _renameat2 = _mkdir, _link, _unlink, _rename, _rename
 
     def _write(self, call: Call) -> None:

@@ -203,7 +203,9 @@ def entered(recorded, path):
     for rename in on(recorded.calls, {"rename"}, path):
         path = rename.arguments[0].decode()
     return next(
-        call for call in on(recorded.calls, {"openat"}, path) if "O_CREAT" in call.arguments[2]
+        call
+        for call in on(recorded.calls, {"openat", "mknodat", "mknod"}, path)
+        if call.name != "openat" or "O_CREAT" in call.arguments[2]
     )
 
 

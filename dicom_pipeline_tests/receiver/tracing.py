@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 CALLS = (
     "openat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,fsync,fdatasync,sync_file_range,"
-    "link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,sendto,sendmsg"
+    "link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,mknod,mknodat,sendto,sendmsg"
 )
 """Whatever changes a file or a folder, makes it durable, or answers a sender."""
 
