@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
         "--variants",
         type=_list,
         default=[],
-        help="of our receiver: public, queued, written, or NAME=VALUE+NAME=VALUE",
+        help="of our receiver: public, queued, single, written, or NAME=VALUE+NAME=VALUE",
     )
     parser.add_argument("--loads", type=_list, default=list(LOADS), help=", ".join(LOADS))
     parser.add_argument("--associations", type=_numbers, help="1,4,8")

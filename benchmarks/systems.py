@@ -27,8 +27,12 @@ VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
     "public": {"RECEIVER_LOOP": "public"},
     "queued": {"RECEIVER_ACKNOWLEDGE": "queued"},
     "written": {"RECEIVER_ACKNOWLEDGE": "written"},
+    "single": {"RECEIVER_PROCESSES": "1"},
 }
 """Short names for settings of our receiver."""
+
+_CORES: Final = {"RECEIVER_PROCESSES": str(os.cpu_count() or 1)}
+"""How our receiver is run where it has a machine to itself, unless a variant says otherwise."""
 
 
 class SystemFailedError(Exception):
@@ -270,7 +274,9 @@ def system(name: str) -> Server:
     """
     first, _, variant = name.partition(":")
     if first == "dicom-pipeline":
-        return pipeline(variant)
+        server = pipeline(variant)
+        server.overrides = {**_CORES, **server.overrides}
+        return server
     classes = {each.name: each for each in (Pynetdicom, Storescp, Orthanc)}
     if first not in classes or variant:
         raise ValueError(f"no system {name!r}: use dicom-pipeline, {', '.join(classes)}")

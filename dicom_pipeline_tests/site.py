@@ -31,8 +31,16 @@ NODES = ("node-1", "node-2")
 PARTITIONS = 3
 QUICK = {**FRUGAL, "stream_backoff_seconds": 1, "stream_backoff_max_seconds": 4}
 """Few ranges, and they come back soon."""
+CATCH_UP_SECONDS = 300
 LEDGERS_SHARE = 0.3
 """How many of the looks go to the sensors' ledgers, which take longer to read."""
+
+
+def wait_until(reached, seconds: float = CATCH_UP_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, reached
+        time.sleep(0.5)
 
 
 class Site:

@@ -193,7 +193,7 @@ class MemoryFuzzer:
         if not self._receiving.finisher.settled(_SETTLE_SECONDS):
             raise FoundError("objects are not finished in time")
         incoming = self._root / INCOMING / _NODE
-        if left := [path.name for path in incoming.iterdir()] + [*self._receiving.in_flight()]:
+        if left := [path.name for path in incoming.glob("*.dcm")] + [*self._receiving.in_flight()]:
             raise FoundError(f"left in incoming/: {left}")
         events, self._outbox.events = self._outbox.events, []
         stored = Counter((event.sop_uid, event.digest) for event in events)

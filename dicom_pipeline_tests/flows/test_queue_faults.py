@@ -1,7 +1,6 @@
 """What can be wrong with a queue itself: foreign messages in it, and a topic that is made anew."""
 
 import json
-import time
 import uuid
 from contextlib import ExitStack
 
@@ -15,9 +14,12 @@ from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import DEAD_LETTER_QUEUE, INDEX_QUEUE, OffsetRange, decode_dead_letter
 from dicom_pipeline.stages import INDEX
 from dicom_pipeline_tests.datasets import an_image
-from dicom_pipeline_tests.site import PARTITIONS, site_with_ticker
-
-CATCH_UP_SECONDS = 300
+from dicom_pipeline_tests.site import (
+    CATCH_UP_SECONDS,
+    PARTITIONS,
+    site_with_ticker,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
 
@@ -37,13 +39,6 @@ def site(kafka_broker, mariadb, redis_server, tmp_path_factory):
         )
         site.ticker = ticker
         yield site
-
-
-def wait_until(reached, seconds=CATCH_UP_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, reached
-        time.sleep(0.5)
 
 
 def dead_letters(site):
