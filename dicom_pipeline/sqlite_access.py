@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away",
     sqlite3.SQLITE_CORRUPT: "the database is damaged; restore the file from a backup",
 }
+_ROWS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+"""Few sizes, so that the driver keeps their statements; no statement with 1,000 values."""
 _NO_TABLE: Final = "no such table"
 """SQLite has no code of its own for it."""
 
@@ -49,6 +51,34 @@ def explained(error: BaseException, file: str) -> PipelineError | None:
     if _NO_TABLE in str(error):
         return TransientError(f"{file}: {error}: run `dicom-pipeline migrate`")
     return None
+
+
+def insert_rows(
+    connection: sqlite3.Connection,
+    insert: str,
+    rows: Sequence[Sequence[object]],
+    on_conflict: str = "",
+) -> None:
+    """Insert many rows by few statements.
+
+    At each row of an ``executemany`` the driver lets other threads run and waits for its turn
+    again: where threads are many, that takes several times as long as the row itself.
+
+    Args:
+        connection: the caller commits.
+        insert: the statement up to ``VALUES``.
+        rows: all of one length.
+        on_conflict: what stands behind the values.
+    """
+    start = 0
+    for size in _ROWS:
+        while len(rows) - start >= size:
+            chunk = rows[start : start + size]
+            start += size
+            values = ", ".join([f"({', '.join('?' * len(chunk[0]))})"] * size)
+            connection.execute(
+                f"{insert} VALUES {values} {on_conflict}", [value for row in chunk for value in row]
+            )
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -7,7 +8,7 @@ from dicom_pipeline.errors import TransientError
 from dicom_pipeline.event_log import Message
 from dicom_pipeline.event_log.sqlite import SqliteEventLog
 from dicom_pipeline.sql_engine import SqlDatabase
-from dicom_pipeline.sqlite_access import explained
+from dicom_pipeline.sqlite_access import explained, insert_rows
 
 
 def failure(code, text="it failed"):
@@ -68,3 +69,24 @@ def test_a_schema_that_was_not_migrated_waits_for_it(log):
         connection.execute("DROP TABLE topic")
     with pytest.raises(TransientError, match=r"no such table: .*run `dicom-pipeline migrate`"):
         log.publish([Message("storage_queue", "k", b"")])
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 300])
+def test_many_rows_are_inserted_by_few_statements(count):
+    rows = [(f"key {number}", number) for number in range(count)]
+    statements = []
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (key TEXT PRIMARY KEY, value INTEGER)")
+        connection.set_trace_callback(statements.append)
+        insert_rows(connection, "INSERT INTO t (key, value)", rows)
+        inserted = [each for each in statements if each.startswith("INSERT")]
+        assert len(inserted) <= count // 128 + 7
+        assert connection.execute("SELECT * FROM t ORDER BY value").fetchall() == rows
+
+
+def test_inserted_rows_that_exist_are_treated_as_the_caller_says():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (key TEXT PRIMARY KEY, value INTEGER)")
+        later = "ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value"
+        insert_rows(connection, "INSERT INTO t", [("a", 2), ("b", 1), ("b", 3), ("a", 1)], later)
+        assert connection.execute("SELECT * FROM t").fetchall() == [("a", 2), ("b", 3)]

@@ -3,6 +3,7 @@
 Exit status: 0 stopped, 2 configuration error, 1 anything else.
 """
 
+import gc
 import logging
 import signal
 import socket
@@ -44,6 +45,7 @@ def run() -> int:
             return ReceiverProcesses(settings).run(stop)
         receiver = Receiver(settings, place=place)
         receiver.start()
+        gc.freeze()  # what is there now stays: no collection need look at it again
         stop.wait()
         receiver.stop()
     except ConfigurationError as error:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from dicom_pipeline.errors import ConfigurationError, TransientError
 from dicom_pipeline.messages import Event, encode
+from dicom_pipeline.sqlite_access import insert_rows
 from dicom_pipeline.storage import make_directories
 from receiver.commitment import records
 from receiver.failures import described
@@ -312,8 +313,9 @@ class Outbox:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")  # it failed after the last commit had failed
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO outbox (added_at, topics, key, value) VALUES (?, ?, ?, ?)",
+            insert_rows(
+                connection,
+                "INSERT INTO outbox (added_at, topics, key, value)",
                 [row for each in adds for row in each.rows],
             )
             records.insert(connection, [place for each in adds for place in each.placements])

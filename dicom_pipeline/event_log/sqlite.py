@@ -13,6 +13,7 @@ from dicom_pipeline.event_log import Message, Record, Watermarks
 from dicom_pipeline.event_log.bounds import require_range, unknown_topic
 from dicom_pipeline.event_log.sqlite_file import BUSY_SECONDS, SqliteFile
 from dicom_pipeline.messages import OffsetRange
+from dicom_pipeline.sqlite_access import insert_rows
 
 _READ_CHUNK: Final = 500
 _TRIM_CHUNK: Final = 10_000
@@ -99,7 +100,7 @@ class SqliteEventLog:
                 queue = of_topic[crc32(message.key.encode()) % len(of_topic)]
                 rows.append((queue.id, queue.high, now, message.key, message.value))
                 queue.high += 1
-            connection.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?)", rows)
+            insert_rows(connection, "INSERT INTO message", rows)
             connection.executemany(
                 "UPDATE topic_partition SET high = ? WHERE id = ?",
                 [(queue.high, queue.id) for of_topic in queues.values() for queue in of_topic],

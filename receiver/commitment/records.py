@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.sqlite_access import explained
+from dicom_pipeline.sqlite_access import explained, insert_rows
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS folders (
@@ -78,10 +78,11 @@ def insert(connection: sqlite3.Connection, placements: Iterable[Placement]) -> N
         (identifiers[folder],) = connection.execute(
             "SELECT id FROM folders WHERE path = ?", (folder,)
         ).fetchone()
-    connection.executemany(
-        "INSERT INTO received (sop_uid, folder, version, day) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET day = excluded.day WHERE excluded.day > day",
+    insert_rows(
+        connection,
+        "INSERT INTO received (sop_uid, folder, version, day)",
         [(sop_uid, identifiers[folder], named, day) for sop_uid, folder, named, day in rows],
+        "ON CONFLICT DO UPDATE SET day = excluded.day WHERE excluded.day > day",
     )
 
 
