@@ -5,6 +5,7 @@ Layout under the storage root::
     <tenant>/<StudyDate or 00000000>/<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm
     <tenant>/…/<SOPInstanceUID>~<version>.dcm    the same UID received again with other bytes
     incoming/<worker node>/<trace id>.dcm        not yet acknowledged, or its event not yet durable
+    incoming/<worker node>/<any>.spare           empty, for the next object
 
 No path is ever used for two contents, and a value from outside never leaves the root.
 """
@@ -22,6 +23,9 @@ from typing import BinaryIO, Final
 from dicom_pipeline.errors import PermanentError
 
 INCOMING: Final = "incoming"
+SPARE: Final = ".spare"
+"""A file in ``incoming/`` that waits for an object. One that holds something is an object whose
+name a power failure has taken back."""
 NO_DATE: Final = "00000000"
 
 _STRICT_UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
@@ -116,6 +120,16 @@ def locate(root: Path, relative: str | PurePosixPath) -> Path:
     if parts.is_absolute() or ".." in parts.parts:
         raise OutsideRootError(f"path {str(relative)!r} leaves its root {root}")
     return root / parts
+
+
+def unfinished(root: Path, worker_node_id: str = "*") -> Iterator[Path]:
+    """The objects in ``incoming/``, of one worker node or of all."""
+    incoming = root / INCOMING
+    yield from incoming.glob(f"{worker_node_id}/*.dcm")
+    for path in incoming.glob(f"{worker_node_id}/*{SPARE}"):
+        with suppress(FileNotFoundError):  # an object has it now
+            if path.stat().st_size:
+                yield path
 
 
 def sync_directory(path: Path) -> None:

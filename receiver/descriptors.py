@@ -1,5 +1,6 @@
 """File descriptors: many connections may be open without taking those that others need."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -9,6 +10,9 @@ from contextlib import suppress
 from typing import Final
 
 logger = logging.getLogger(__name__)
+
+NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that pass once others have closed something."""
 
 _LOW: Final = 1024
 """``select``, which pynetdicom uses, knows only descriptors below."""

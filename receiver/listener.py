@@ -4,7 +4,6 @@ pynetdicom's own server wraps TLS in its accept loop and starts two threads, pol
 every connection, whether it says something or not. Here they wait in `receiver.waiting_room`.
 """
 
-import errno
 import logging
 import os
 import select
@@ -23,7 +22,7 @@ from pynetdicom.transport import AssociationServer
 from dicom_pipeline.settings import Settings
 from receiver.complaints import Complaints
 from receiver.connection import Connection
-from receiver.descriptors import capacity, parked
+from receiver.descriptors import NO_ROOM, capacity, parked
 from receiver.failures import described
 from receiver.greeting import Greeting, Refusal
 from receiver.polled_socket import lift_bounds, wait_by_poll
@@ -37,7 +36,6 @@ _BACKLOG: Final = 512
 _ACCEPTS: Final = 64
 """Connections taken in one round, so that those that wait have their turn."""
 _PAUSE_SECONDS: Final = 0.05
-_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,8 @@ class Listener(AssociationServer):
         """Bind the port, unless there is a place. Use `start_listener`."""
         self._settings = settings
         self._place = place
+        self._ended = False
+        """Nothing comes to the place any more."""
         self._tls = tls
         self._hooks = hooks
         super().__init__(*args, **kwargs)
@@ -163,7 +163,7 @@ class Listener(AssociationServer):
             epoll.register(port, select.EPOLLIN)
             epoll.register(self._wake, select.EPOLLIN)
             try:
-                while not self._stopping.is_set():
+                while not (self._ended or self._stopping.is_set()):
                     left = room.expire()
                     for descriptor, _ in epoll.poll(poll_interval if left is None else left):
                         try:
@@ -212,11 +212,11 @@ class Listener(AssociationServer):
                 connection, address = self.get_request()
             except BlockingIOError:
                 return
-            except EOFError:  # the process that shares out has gone, and ends this one, too
-                self._stopping.set()
+            except EOFError:  # the process that shares out has gone
+                self._ended = True
                 return
             except OSError as error:
-                if error.errno in _NO_ROOM:  # they stay in the backlog until there is room again
+                if error.errno in NO_ROOM:  # they stay in the backlog until there is room again
                     self._complaints.tell("no_descriptors", "connection not taken: %s", error)
                     time.sleep(_PAUSE_SECONDS)
                 return

@@ -39,13 +39,22 @@ class ObjectFile:
         self._direct = direct
         self.was_spare = spare is not None and self._rename(spare)
         """Whether its entry is as durable as the spare file's was."""
-        self._descriptor = self._open()
+        try:
+            self._descriptor = self._open()
+        except OSError:
+            if self.was_spare:
+                self._remove()
+            raise
 
     def _rename(self, spare: str) -> bool:
         try:
             os.rename(spare, self._path)  # noqa: PTH104 - for every object: it must be quick
         except FileNotFoundError:  # somebody has cleared the folder up
             return False
+        except OSError:
+            with suppress(OSError):
+                Path(spare).unlink()
+            raise
         return True
 
     def _open(self) -> int:

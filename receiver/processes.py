@@ -35,7 +35,6 @@ _RESTART_SECONDS: Final = 1.0
 _CORRECTION_SECONDS: Final = 10.0
 """Until the next attempt of a process that finds its settings, or their files, of no use."""
 _STOP_SECONDS: Final = 60.0
-_BACKLOG: Final = 512
 
 
 @dataclass
@@ -73,6 +72,7 @@ class ReceiverProcesses:
         Raises:
             ConfigurationError: the port is taken, or a process finds its settings of no use before
                 all were ready: once they were, the others go on while it is tried again.
+            RuntimeError: connections cannot be taken any more.
         """
         with ExitStack() as undo:
             listening = self._take_port(undo)
@@ -85,6 +85,8 @@ class ReceiverProcesses:
             sharing = Sharing(listening)
             undo.callback(sharing.stop)
             while not stop.is_set():
+                if not sharing.alive():
+                    raise RuntimeError("nobody takes connections any more")
                 for child in self._children:
                     self._look_after(child, sharing)
                 if not self._announced and self._all_ready():
@@ -92,10 +94,11 @@ class ReceiverProcesses:
                     undo.callback(self._status_file.unlink, missing_ok=True)
                     self._announced = True
                 stop.wait(_POLL_SECONDS)
-        return max((each.process.returncode for each in self._children if each.process), default=0)
+        codes = {each.process.returncode for each in self._children if each.process}
+        return CONFIGURATION_EXIT if CONFIGURATION_EXIT in codes else int(any(codes))
 
     def _take_port(self, undo: ExitStack) -> socket.socket:
-        """Listen: whoever connects before a process is ready waits for it."""
+        """Bind the port: nobody can connect before a process is ready."""
         settings = self._settings
         port = undo.enter_context(
             socket.socket(_family(settings.receiver_host), socket.SOCK_STREAM)
@@ -103,7 +106,6 @@ class ReceiverProcesses:
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             port.bind((settings.receiver_host, settings.receiver_port))
-            port.listen(_BACKLOG)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {settings.receiver_host}:{settings.receiver_port} "

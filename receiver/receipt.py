@@ -157,10 +157,18 @@ class Receiving:
             OSError: they are not on disk.
             Refusal: the receiver has stopped.
         """
+        os.fsync(self.require_running())
+
+    def require_running(self) -> int:
+        """The descriptor of ``incoming/``: what is durable there now will be finished, too.
+
+        Raises:
+            Refusal: the receiver has stopped.
+        """
         descriptor = self._incoming_descriptor
         if descriptor is None:
             raise Refusal(Status.OUT_OF_RESOURCES)
-        os.fsync(descriptor)
+        return descriptor
 
     def finish(self, path: str, content: Content) -> "Future[Event] | None":
         """Have a durable file finished; its event, when the sender has to wait for it."""
@@ -340,7 +348,9 @@ class Reception:
         )
         self._end_phase("write")
         # Before the final name can be durable: whatever has one without an event is found here.
-        if not stored.sync():
+        if stored.sync():
+            self._receiving.require_running()
+        else:
             self._receiving.sync_incoming()
         self._end_phase("sync")
         self._done = self._receiving.finish(stored.path, content)

@@ -52,9 +52,6 @@ def recover(
         in_flight: tells the trace ids that are being received. It is asked after the folder
             was listed, so that a listed file which is not among them has no owner any more. None:
             nobody receives into the folder.
-
-    Raises:
-        OSError: the spare files of a receiver that has died cannot be named or removed.
     """
     if in_flight is None:
         reclaim(incoming)

@@ -23,7 +23,7 @@ from dicom_pipeline.event_log import EventLog, open_event_log
 from dicom_pipeline.messages import ALL_QUEUES
 from dicom_pipeline.peers import load_peers
 from dicom_pipeline.settings import Settings
-from dicom_pipeline.storage import INCOMING, atomic_file, make_directories
+from dicom_pipeline.storage import INCOMING, atomic_file, make_directories, unfinished
 from receiver.adoption import adopt_orphans
 from receiver.commitment.records import day_of
 from receiver.failures import described
@@ -197,7 +197,9 @@ class Receiver:
         self.metrics.watch(
             Gauges(
                 outbox=self.outbox.depth,
-                unfinished_receipts=lambda: sum(1 for _ in self.receiving.incoming.glob("*.dcm")),
+                unfinished_receipts=lambda: sum(
+                    1 for _ in unfinished(settings.storage, settings.worker_node_id)
+                ),
                 free_bytes=free,
                 min_free_bytes=settings.receiver_min_free_bytes,
                 max_associations=settings.receiver_max_associations,

@@ -15,11 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from dicom_pipeline.storage import SPARE
 from receiver.failures import described
 
 logger = logging.getLogger(__name__)
 
-SUFFIX: Final = ".spare"
 COUNT: Final = 256
 """How many lie ready: enough for a tenth of a second of the smallest objects."""
 
@@ -55,8 +55,9 @@ class Spares:
         while self._thread.is_alive():  # it may just have taken the last word for an older one
             self._wanted.set()
             self._thread.join(_STOP_SECONDS)
-        while self._ready:
-            _remove(self._ready.popleft())
+        with suppress(IndexError):
+            while True:
+                _remove(self._ready.popleft())
 
     def _run(self) -> None:
         while not self._stopping:
@@ -84,7 +85,7 @@ class Spares:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for _ in range(number):
-                path = f"{self._folder}/{uuid.uuid4()}{SUFFIX}"
+                path = f"{self._folder}/{uuid.uuid4()}{SPARE}"
                 os.mknod(path, _EMPTY_FILE)
                 made.append(path)
             os.fsync(folder)
@@ -100,16 +101,17 @@ class Spares:
 def reclaim(folder: Path) -> None:
     """Name the spare files that hold something like objects, and remove the others.
 
-    To be called when nobody receives into the folder.
-
-    Raises:
-        OSError: the folder cannot be changed.
+    To be called when nobody receives into the folder. What cannot be named now stays for the next
+    call.
     """
-    for path in folder.glob(f"*{SUFFIX}"):
-        if path.stat().st_size:
+    for path in folder.glob(f"*{SPARE}"):
+        if not path.stat().st_size:
+            _remove(str(path))
+            continue
+        try:
             path.rename(path.with_suffix(".dcm"))
-        else:
-            path.unlink()
+        except OSError as error:
+            logger.error("object not named yet", extra={"trace_id": path.stem, **described(error)})  # noqa: TRY400 - a traceback may quote values
 
 
 def _remove(path: str) -> None:

@@ -7,7 +7,7 @@ from dicom_pipeline.catalog import Catalog, open_catalog
 from dicom_pipeline.event_log import EventLog, Watermarks, open_event_log
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.stages import STAGES, Stage
-from dicom_pipeline.storage import INCOMING
+from dicom_pipeline.storage import unfinished
 
 RECEIPTS = "receipts"
 OUTBOX = "outbox"
@@ -59,7 +59,7 @@ def _passed(marks: Watermarks, committed: int | None) -> int:
 
 def unfinished_receipts(settings: Settings) -> int:
     """Objects of all receivers of the storage that are being received or have no event yet."""
-    return sum(1 for _ in (settings.storage / INCOMING).glob("*/*.dcm"))
+    return sum(1 for _ in unfinished(settings.storage))
 
 
 def outbox_depth(settings: Settings) -> int:

@@ -15,7 +15,7 @@ from dicom_pipeline.moving.systems import FILES, System
 from dicom_pipeline.schema_state import missing_migrations
 from dicom_pipeline.settings import Settings
 from dicom_pipeline.sqlite_access import in_our_terms
-from dicom_pipeline.storage import INCOMING
+from dicom_pipeline.storage import unfinished
 
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 << 20
@@ -76,7 +76,7 @@ class Source:
         events = sum(
             _count(path, "outbox") for path in sorted(self.settings.outbox.parent.glob("*.db"))
         )
-        files = sum(1 for _ in self.settings.storage.glob(f"{INCOMING}/*/*.dcm"))
+        files = sum(1 for _ in unfinished(self.settings.storage))
         if events or files:
             raise ConfigurationError(
                 f"{self.home} holds {events} events in its outboxes and {files} unfinished "

@@ -9,6 +9,7 @@ import pytest
 
 from dicom_pipeline.errors import TransientError
 from dicom_pipeline.messages import TransferStatus
+from dicom_pipeline.storage import SPARE
 from dicom_pipeline_tests.receiver.objects import (
     CT,
     EXPLICIT,
@@ -27,7 +28,6 @@ from dicom_pipeline_tests.receiver.objects import (
 )
 from receiver.part10 import read_head
 from receiver.recovery import recover
-from receiver.spares import SUFFIX
 from receiver.statuses import Status
 
 
@@ -50,7 +50,7 @@ def files(root: Path) -> list[str]:
     return sorted(
         str(path.relative_to(root))
         for path in root.rglob("*")
-        if path.is_file() and path.suffix != SUFFIX
+        if path.is_file() and path.suffix != SPARE
     )
 
 

@@ -1,5 +1,7 @@
 """One process accepts, several take what it has accepted, in turn."""
 
+import errno
+import os
 import socket
 import time
 from contextlib import ExitStack, contextmanager
@@ -12,7 +14,8 @@ from receiver.sharing import Sharing, announce_ready, take
 
 @contextmanager
 def sharing_out():
-    with socket.create_server(("127.0.0.1", 0)) as port:
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
         sharing = Sharing(port)
         try:
             yield sharing, port.getsockname()
@@ -24,6 +27,7 @@ def ready_place(sharing):
     place = sharing.place()
     place.settimeout(SECONDS)
     announce_ready(place)
+    time.sleep(0.1)  # it is heard
     return place
 
 
@@ -41,14 +45,11 @@ def test_places_take_connections_in_turn():
                 connection.close()
 
 
-def test_a_connection_that_comes_before_anybody_is_ready_waits():
-    with ExitStack() as stack:
-        sharing, address = stack.enter_context(sharing_out())
-        sender = stack.enter_context(socket.create_connection(address))
-        place = stack.enter_context(ready_place(sharing))
-        connection, from_ = take(place)
-        stack.enter_context(connection)
-        assert from_ == sender.getsockname()
+def test_nobody_can_connect_before_a_process_is_ready():
+    with sharing_out() as (sharing, address), sharing.place():
+        time.sleep(0.1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
 
 
 def test_a_place_whose_process_has_gone_is_left_out():
@@ -67,9 +68,39 @@ def test_while_the_last_process_is_replaced_connections_wait_for_the_next():
     with ExitStack() as stack:
         sharing, address = stack.enter_context(sharing_out())
         ready_place(sharing).close()
-        time.sleep(0.2)  # heard of by now: what comes next must not be closed
+        senders = [stack.enter_context(socket.create_connection(address)) for _ in range(20)]
+        place = stack.enter_context(ready_place(sharing))
+        taken = [take(place) for _ in senders]
+        assert [from_ for _, from_ in taken] == [sender.getsockname() for sender in senders]
+        for connection, _ in taken:
+            connection.close()
+
+
+def test_what_a_process_does_not_take_waits_until_it_does():
+    with ExitStack() as stack:
+        sharing, address = stack.enter_context(sharing_out())
+        place = stack.enter_context(ready_place(sharing))
+        senders = [stack.enter_context(socket.create_connection(address)) for _ in range(350)]
+        time.sleep(0.2)
+        for sender in senders:  # more than a place holds
+            connection, from_ = take(place)
+            connection.close()
+            assert from_ == sender.getsockname()
+
+
+def test_without_room_for_a_descriptor_a_connection_stays_where_it_is(monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with ExitStack() as stack:
+        sharing, address = stack.enter_context(sharing_out())
+        place = stack.enter_context(ready_place(sharing))
         sender = stack.enter_context(socket.create_connection(address))
-        connection, from_ = take(stack.enter_context(ready_place(sharing)))
+        with monkeypatch.context() as full:
+            full.setattr(os, "dup", refuse)
+            with pytest.raises(OSError, match="Too many"):
+                take(place)
+        connection, from_ = take(place)
         stack.enter_context(connection)
         assert from_ == sender.getsockname()
 
@@ -111,3 +142,4 @@ def test_a_listener_ends_with_whoever_shares_out():
             scp = stack.enter_context(listening_at_a_place(sharing, address))
             assert scp.listener.alive()
         wait_until(lambda: not scp.listener.alive())
+        scp.listener.shutdown()

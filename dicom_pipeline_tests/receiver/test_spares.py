@@ -1,11 +1,14 @@
 """Empty files that lie ready, so that an object need not wait for its entry to be durable."""
 
+import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dicom_pipeline.storage import SPARE
+from dicom_pipeline.storage import unfinished as unfinished_of
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import (
     SENDER,
@@ -15,9 +18,11 @@ from dicom_pipeline_tests.receiver.objects import (
     request_for,
     unfinished,
 )
+from receiver.incoming import ObjectBuffer
+from receiver.object_file import BLOCK, ObjectFile
 from receiver.outbox import OutboxError
 from receiver.recovery import recover
-from receiver.spares import SUFFIX, Spares, reclaim
+from receiver.spares import Spares, reclaim
 from receiver.statuses import Status
 
 
@@ -31,7 +36,7 @@ def spares_in(folder, count=8):
 
 
 def lying_in(folder):
-    return list(folder.glob(f"*{SUFFIX}"))
+    return list(folder.glob(f"*{SPARE}"))
 
 
 def taken_from(spares):
@@ -84,8 +89,8 @@ def test_a_disk_that_takes_no_files_leaves_none_and_is_tried_again(tmp_path, mon
 
 
 def test_what_a_dead_receiver_has_left_is_named_when_it_holds_something(tmp_path):
-    (tmp_path / f"used{SUFFIX}").write_bytes(b"x")
-    (tmp_path / f"unused{SUFFIX}").touch()
+    (tmp_path / f"used{SPARE}").write_bytes(b"x")
+    (tmp_path / f"unused{SPARE}").touch()
     reclaim(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["used.dcm"]
 
@@ -120,7 +125,60 @@ def test_an_object_whose_new_name_a_power_failure_has_taken_back_is_recovered(tm
     receiving.receive(SENDER, request_for(make_dataset()))
     receiving.stop()
     (file,) = unfinished(receiving.incoming)
-    file.rename(file.with_suffix(SUFFIX))
+    file.rename(file.with_suffix(SPARE))
     outbox = FakeOutbox()
     assert recover(tmp_path, receiving.incoming, outbox).finished == 1
     assert len(outbox.events) == 1
+
+
+def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_path):
+    receiving = receiving_into(tmp_path, FakeOutbox())
+    wait_until(lambda: lying_in(receiving.incoming))
+    sent = request_for(make_dataset(PixelData=bytes(20_000)))
+    reception = receiving.begin(SENDER, sent.request, ObjectBuffer(2 * BLOCK))
+    reception.append(memoryview(sent.data_set))
+    assert len(unfinished(receiving.incoming)) == 1
+    receiving.stop()
+    assert reception.finish() is Status.OUT_OF_RESOURCES
+    assert unfinished(receiving.incoming) == []
+
+
+def test_a_file_that_cannot_be_opened_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    spare = tmp_path / f"one{SPARE}"
+    spare.touch()
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="Too many"):
+        ObjectFile(str(tmp_path / "one.dcm"), direct=False, spare=str(spare))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_named_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    spare = tmp_path / f"one{SPARE}"
+    spare.touch()
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="No space"):
+        ObjectFile(str(tmp_path / "one.dcm"), direct=False, spare=str(spare))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_reclaimed_now_stays_and_counts_as_unfinished(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    incoming = tmp_path / "incoming" / "node"
+    incoming.mkdir(parents=True)
+    used, unused = incoming / f"used{SPARE}", incoming / f"unused{SPARE}"
+    used.write_bytes(b"x")
+    unused.touch()
+    with monkeypatch.context() as full:
+        full.setattr(Path, "rename", refuse)
+        full.setattr(Path, "unlink", refuse)
+        reclaim(incoming)
+    assert {*incoming.iterdir()} == {used, unused}
+    assert list(unfinished_of(tmp_path)) == [used]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pydicom.filereader import read_file_meta_info
 
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.storage import INCOMING, locate
+from dicom_pipeline.storage import locate, unfinished
 from receiver.commitment.records import find
 from receiver.commitment.requests import Reference
 from receiver.commitment.transactions import FailureReason, Outcome
@@ -92,9 +92,9 @@ class Evaluation:
         """
         if not self._settled(SETTLE_SECONDS):
             raise NotYetError("receipts wait for their records: the outbox is slow or failing")
-        unfinished = _unfinished(self._root / INCOMING)
+        finishing = _finishing(self._root)
         found = find(self._outboxes, tenant_id, unknown)
-        if any(uid in unfinished and uid not in found for uid in unknown):
+        if any(uid in finishing and uid not in found for uid in unknown):
             raise NotYetError("an object that was asked about is still being finished")
         return found
 
@@ -168,10 +168,10 @@ def _named(path: Path) -> Reference | None:
         return None
 
 
-def _unfinished(folder: Path) -> frozenset[str]:
+def _finishing(root: Path) -> frozenset[str]:
     """SOP Instance UIDs of the complete files in ``incoming/``: perhaps acknowledged."""
     uids = set()
-    for path in folder.glob("*/*.dcm"):
+    for path in unfinished(root):
         try:
             named = _named(path) if _head(path) else None
         except FileNotFoundError:
