@@ -131,9 +131,10 @@ def test_an_object_whose_new_name_a_power_failure_has_taken_back_is_recovered(tm
     assert len(outbox.events) == 1
 
 
-def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_path):
+def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_path, monkeypatch):
     receiving = receiving_into(tmp_path, FakeOutbox())
-    wait_until(lambda: lying_in(receiving.incoming))
+    spare = str(taken_from(receiving._spares))
+    monkeypatch.setattr(receiving, "take_spare", lambda: spare)
     sent = request_for(make_dataset(PixelData=bytes(20_000)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(2 * BLOCK))
     reception.append(memoryview(sent.data_set))
