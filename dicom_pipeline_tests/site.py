@@ -36,10 +36,10 @@ LEDGERS_SHARE = 0.3
 """How many of the looks go to the sensors' ledgers, which take longer to read."""
 
 
-def wait_until(reached, seconds: float = CATCH_UP_SECONDS) -> None:
+def wait_until(reached, seconds: float = CATCH_UP_SECONDS, what: str = "") -> None:
     deadline = time.monotonic() + seconds
     while not reached():
-        assert time.monotonic() < deadline, reached
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or reached}"
         time.sleep(0.5)
 
 

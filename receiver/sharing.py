@@ -79,8 +79,10 @@ class Sharing:
         os.eventfd_write(self._wake, 1)
         self._thread.join()
         self._port.close()
-        for each in (*self._places.values(), *([self._held] if self._held else [])):
-            each.close()
+        for place in self._places.values():
+            place.close()
+        if self._held:
+            self._held.close()
         self._epoll.close()
         os.close(self._wake)
 

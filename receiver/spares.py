@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from dicom_pipeline.storage import SPARE
+from dicom_pipeline.storage import SPARE, sync_directory
 from receiver.failures import described
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ COUNT: Final = 256
 """How many lie ready: enough for a tenth of a second of the smallest objects."""
 
 _EMPTY_FILE: Final = stat.S_IFREG | 0o666
-_STOP_SECONDS: Final = 0.05
 
 
 class Spares:
@@ -52,9 +51,8 @@ class Spares:
     def stop(self) -> None:
         """Make no more, and remove those that are left."""
         self._stopping = True
-        while self._thread.is_alive():  # it may just have taken the last word for an older one
-            self._wanted.set()
-            self._thread.join(_STOP_SECONDS)
+        self._wanted.set()
+        self._thread.join()
         with suppress(IndexError):
             while True:
                 _remove(self._ready.popleft())
@@ -68,7 +66,8 @@ class Spares:
                 failed = True
                 logger.debug("no spare files", extra=described(error))
             self._wanted.clear()
-            if failed or not self._few():
+            # What was asked for before that is looked at here, whatever comes later wakes us.
+            if not self._stopping and (failed or not self._few()):
                 self._wanted.wait()
 
     def _few(self) -> bool:
@@ -82,19 +81,16 @@ class Spares:
             OSError: there are none.
         """
         made: list[str] = []
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for _ in range(number):
                 path = f"{self._folder}/{uuid.uuid4()}{SPARE}"
                 os.mknod(path, _EMPTY_FILE)
                 made.append(path)
-            os.fsync(folder)
+            sync_directory(self._folder)
         except OSError:
             for path in made:
                 _remove(path)
             raise
-        finally:
-            os.close(folder)
         return made
 
 

@@ -10,7 +10,7 @@ import pytest
 from dicom_pipeline.demo.accounting import missing
 from dicom_pipeline.errors import TransientError
 from dicom_pipeline_tests.datasets import an_image
-from dicom_pipeline_tests.site import NODES, LagWatch, site_with_ticker
+from dicom_pipeline_tests.site import NODES, LagWatch, site_with_ticker, wait_until
 
 OBJECTS_PER_SECOND = 2
 SHORT_SECONDS = 10
@@ -77,13 +77,6 @@ class FlowOfObjects:
     def end(self):
         for modality in self.modalities:
             modality.end()
-
-
-def wait_until(reached, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(1)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from dicom_pipeline import storage
 from dicom_pipeline.clock import HybridClock
 from dicom_pipeline.messages import ALL_QUEUES, decode_event
 from receiver.incoming import BUFFER_BYTES, ObjectBuffer
@@ -148,8 +149,8 @@ class DirectReceiving(Receiving):
 
 
 def unfinished(incoming):
-    """The files of receipts that have not ended, without those that lie ready for others."""
-    return sorted(incoming.glob("*.dcm"))
+    """The files of receipts that have not ended, in the folder of a node."""
+    return sorted(storage.unfinished(incoming.parent.parent, incoming.name))
 
 
 def receiving_into(root, outbox, **options) -> DirectReceiving:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from dicom_pipeline.storage import SPARE
-from dicom_pipeline.storage import unfinished as unfinished_of
 from dicom_pipeline_tests.receiver.listening import wait_until
 from dicom_pipeline_tests.receiver.objects import (
     SENDER,
@@ -144,25 +143,14 @@ def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_p
     assert unfinished(receiving.incoming) == []
 
 
-def test_a_file_that_cannot_be_opened_leaves_nothing(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    spare = tmp_path / f"one{SPARE}"
-    spare.touch()
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(OSError, match="Too many"):
-        ObjectFile(str(tmp_path / "one.dcm"), direct=False, spare=str(spare))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_cannot_be_named_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", ["open", "rename"])
+def test_a_file_that_cannot_be_opened_or_named_leaves_nothing(tmp_path, monkeypatch, call):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     spare = tmp_path / f"one{SPARE}"
     spare.touch()
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, call, refuse)
     with pytest.raises(OSError, match="No space"):
         ObjectFile(str(tmp_path / "one.dcm"), direct=False, spare=str(spare))
     assert list(tmp_path.iterdir()) == []
@@ -182,4 +170,4 @@ def test_what_cannot_be_reclaimed_now_stays_and_counts_as_unfinished(tmp_path, m
         full.setattr(Path, "unlink", refuse)
         reclaim(incoming)
     assert {*incoming.iterdir()} == {used, unused}
-    assert list(unfinished_of(tmp_path)) == [used]
+    assert unfinished(incoming) == [used]
