@@ -5,7 +5,7 @@ Layout under the storage root::
     <tenant>/<StudyDate or 00000000>/<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm
     <tenant>/…/<SOPInstanceUID>~<version>.dcm    the same UID received again with other bytes
     incoming/<worker node>/<trace id>.dcm        not yet acknowledged, or its event not yet durable
-    incoming/<worker node>/<any>.spare           empty, for the next object
+    incoming/<worker node>/<any>.spare           the same, or empty: for the next object
 
 No path is ever used for two contents, and a value from outside never leaves the root.
 """
@@ -24,8 +24,7 @@ from dicom_pipeline.errors import PermanentError
 
 INCOMING: Final = "incoming"
 SPARE: Final = ".spare"
-"""A file in ``incoming/`` that waits for an object. One that holds something is an object whose
-name a power failure has taken back."""
+"""A file in ``incoming/`` that waits for an object, or holds one."""
 NO_DATE: Final = "00000000"
 
 _STRICT_UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
@@ -51,6 +50,7 @@ def keep_private() -> None:
     os.umask(0o077)
 
 
+@lru_cache(maxsize=1024)
 def check_uid(keyword: str, uid: str) -> tuple[str, ...]:
     """Refuse what cannot be a UID; return findings on what is wrong but usable.
 
@@ -124,10 +124,15 @@ def locate(root: Path, relative: str | PurePosixPath) -> Path:
 
 def unfinished(root: Path, worker_node_id: str = "*") -> Iterator[Path]:
     """The objects in ``incoming/``, of one worker node or of all."""
-    incoming = root / INCOMING
-    yield from incoming.glob(f"{worker_node_id}/*.dcm")
-    for path in incoming.glob(f"{worker_node_id}/*{SPARE}"):
-        with suppress(FileNotFoundError):  # an object has it now
+    for folder in (root / INCOMING).glob(worker_node_id):
+        yield from unfinished_in(folder)
+
+
+def unfinished_in(folder: Path) -> Iterator[Path]:
+    """The objects in one worker node's folder."""
+    yield from folder.glob("*.dcm")
+    for path in folder.glob(f"*{SPARE}"):
+        with suppress(FileNotFoundError):  # its object is finished
             if path.stat().st_size:
                 yield path
 

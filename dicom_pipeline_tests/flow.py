@@ -23,7 +23,8 @@ from dicom_pipeline.stages.renditions import open_renderer
 from dicom_pipeline.stages.storage import record_storage
 from dicom_pipeline.warehouse import open_warehouse
 from dicom_pipeline_tests.receiver.objects import DirectReceiving, Sent
-from receiver.receipt import Sender, StoreRequest
+from receiver.admission import StoreRequest
+from receiver.receipt import Sender
 
 CATALOG_TABLES = ("storage_record", "patient", "study", "series", "instance", "rendition")
 WAREHOUSE_TABLES = (

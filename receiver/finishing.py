@@ -61,8 +61,8 @@ class Finisher:
             root: the storage root.
             outbox: where events become durable.
             metrics: counts.
-            ended: told the trace id of each file that needs no more work here. One that could not
-                be finished stays in ``incoming/``, where recovery finds it.
+            ended: told the path of each file that needs no more work here. One that could not be
+                finished stays in ``incoming/``, where recovery finds it.
             pause: seconds to wait for company when nobody waits for the result.
         """
         self._root = root
@@ -123,12 +123,11 @@ class Finisher:
             results = [error] * len(batch)
         now = time.perf_counter()
         for each, result in zip(batch, results, strict=True):
-            trace_id = each.content.receipt.trace_id
-            self._ended(trace_id)
+            self._ended(each.incoming)
             if isinstance(result, Exception):
                 logger.error(
                     "object not finished: it stays in incoming/ until it can be",
-                    extra={"trace_id": trace_id, **described(result)},
+                    extra={"trace_id": each.content.receipt.trace_id, **described(result)},
                 )
                 if each.done:
                     each.done.set_exception(result)

@@ -6,9 +6,9 @@ file begins with zeros, so that recovery can tell that it was never complete.
 """
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from receiver.object_file import BLOCK, ObjectFile
 from receiver.part10 import HEAD_BYTES, digest_of
@@ -17,6 +17,13 @@ BUFFER_BYTES: Final = 1 << 20
 """Most images are smaller: they need one write."""
 DIRECT_BYTES: Final = 1 << 18
 """Smaller files cost less by way of the page cache."""
+
+
+class FileMaker(Protocol):
+    """Gives an object its file."""
+
+    def __call__(self, *, direct: bool) -> ObjectFile:
+        """An empty file of ``incoming/``; ``direct``: to be written past the page cache."""
 
 
 class ObjectBuffer:
@@ -31,28 +38,27 @@ class IncomingObject:
     """The bytes of an object, in the buffer or in the file."""
 
     def __init__(
-        self,
-        path: str,
-        transfer_syntax_uid: str,
-        buffer: ObjectBuffer,
-        take_spare: Callable[[], str | None] = lambda: None,
+        self, make_file: FileMaker, transfer_syntax_uid: str, buffer: ObjectBuffer
     ) -> None:
         """Nothing is written yet.
 
         Args:
-            path: the file, which must not exist yet.
+            make_file: gives the file once it is needed.
             transfer_syntax_uid: how the data set is encoded.
             buffer: nobody else's until the object is written or discarded.
-            take_spare: gives an empty file of the same folder, or none.
         """
-        self.path = path
-        self._take_spare = take_spare
+        self._make_file = make_file
         self._view = buffer.view
         self._start = self._end = HEAD_BYTES
         self._hash = digest_of(transfer_syntax_uid)
         self._file: ObjectFile | None = None
         self._first_block = b""
         """Of a file that has begun: its head is still missing."""
+
+    @property
+    def path(self) -> str | None:
+        """The file; None: it has not begun."""
+        return None if self._file is None else self._file.path
 
     @property
     def spilled(self) -> bool:
@@ -85,7 +91,7 @@ class IncomingObject:
         if self._file is None:
             self._view[:HEAD_BYTES] = bytes(HEAD_BYTES)
             self._first_block = bytes(self._view[:BLOCK])
-            self._file = self._begin(direct=True)
+            self._file = self._make_file(direct=True)
         self._empty_into(self._file)
 
     def digest(self) -> str:
@@ -114,7 +120,7 @@ class IncomingObject:
         if self._file is None:
             self._view[:HEAD_BYTES] = head
             self._start = 0
-            self._file = self._begin(direct=self._end >= DIRECT_BYTES)
+            self._file = self._make_file(direct=self._end >= DIRECT_BYTES)
             self._empty_into(self._file)
             return
         self._empty_into(self._file)
@@ -133,16 +139,13 @@ class IncomingObject:
         """
         assert self._file is not None
         self._file.sync()
-        return self._file.was_spare
+        return self._file.spare
 
     def discard(self) -> None:
         """Leave nothing behind."""
         if self._file is not None:
             self._file.discard()
             self._file = None
-
-    def _begin(self, *, direct: bool) -> ObjectFile:
-        return ObjectFile(self.path, direct=direct, spare=self._take_spare())
 
     def _empty_into(self, file: ObjectFile) -> None:
         if self._end:

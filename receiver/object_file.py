@@ -23,52 +23,35 @@ _MODE: Final = 0o666
 class ObjectFile:
     """The file of one object, from its first byte to its sync."""
 
-    def __init__(self, path: str, *, direct: bool, spare: str | None = None) -> None:
-        """Create it, or give an empty file its name.
+    def __init__(self, path: str, *, direct: bool, spare: bool = False) -> None:
+        """Create it, or take an empty file.
 
         Args:
             path: its name, which nothing has yet.
             direct: past the page cache, where the file system allows that.
-            spare: an empty file in the same folder.
+            spare: it is there already, empty, and its entry is durable.
 
         Raises:
-            OSError: it exists, or cannot be created.
+            OSError: it exists, or cannot be created; or the spare file cannot be opened.
         """
-        self._path = path
+        self.path = path
+        self.spare = spare
         self._length = 0
         self._direct = direct
-        self.was_spare = spare is not None and self._rename(spare)
-        """Whether its entry is as durable as the spare file's was."""
-        try:
-            self._descriptor = self._open()
-        except OSError:
-            if self.was_spare:
-                self._remove()
-            raise
-
-    def _rename(self, spare: str) -> bool:
-        try:
-            os.rename(spare, self._path)  # noqa: PTH104 - for every object: it must be quick
-        except FileNotFoundError:  # somebody has cleared the folder up
-            return False
-        except OSError:
-            with suppress(OSError):
-                Path(spare).unlink()
-            raise
-        return True
+        self._descriptor = self._open()
 
     def _open(self) -> int:
-        flags = _OPEN if self.was_spare else _CREATE
+        flags = _OPEN if self.spare else _CREATE
         if self._direct:
             try:
-                return os.open(self._path, flags | os.O_DIRECT, _MODE)
+                return os.open(self.path, flags | os.O_DIRECT, _MODE)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
                 self._direct = False
-                if not self.was_spare:
+                if not self.spare:
                     self._remove()
-        return os.open(self._path, flags, _MODE)
+        return os.open(self.path, flags, _MODE)
 
     def write(self, buffer: memoryview, size: int) -> None:
         """Append the first ``size`` bytes of a buffer of whole, aligned blocks.
@@ -135,4 +118,4 @@ class ObjectFile:
 
     def _remove(self) -> None:
         with suppress(OSError):
-            Path(self._path).unlink(missing_ok=True)
+            Path(self.path).unlink(missing_ok=True)

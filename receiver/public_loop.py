@@ -21,12 +21,13 @@ from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
 from dicom_pipeline.settings import Settings
+from receiver.admission import StoreRequest
 from receiver.commitment.reports import AssociationReporter
 from receiver.endings import tell_end
 from receiver.incoming import ObjectBuffer
 from receiver.metrics import AssociationResult, Metrics
 from receiver.polled_socket import connection_of
-from receiver.receipt import Receiving, Sender, StoreRequest
+from receiver.receipt import Receiving, Sender
 from receiver.session import Actions
 from receiver.statuses import Status
 from receiver.wire import RENEW_BYTES

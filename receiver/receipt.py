@@ -6,22 +6,26 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicom_pipeline.clock import HybridClock, trace_id_for
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.storage import INCOMING, InvalidUIDError, check_uid, make_directories
+from dicom_pipeline.storage import INCOMING, make_directories
+from receiver.admission import Refusal, StoreRequest, check_fields, check_request
 from receiver.failures import described
-from receiver.fields import KeyFields, UnreadableDataSetError, read_fields
+from receiver.fields import FieldReader, KeyFields
 from receiver.finishing import Finisher
 from receiver.incoming import IncomingObject, ObjectBuffer
 from receiver.metrics import Metrics, Phase
+from receiver.object_file import ObjectFile
 from receiver.part10 import HEAD_BYTES, Receipt, encode_head
 from receiver.placement import Content, EventSink, content_of, event_for, find_same
 from receiver.readiness import free_bytes
 from receiver.recent import Recent
+from receiver.scan import UnreadableDataSetError
 from receiver.spares import Spares
 from receiver.statuses import Status
 
@@ -49,25 +53,6 @@ class Sender(NamedTuple):
     called_ae: str
     character_set: tuple[str, ...] = ()
     """Defined Terms that replace the objects' own."""
-
-
-class StoreRequest(NamedTuple):
-    """One C-STORE request."""
-
-    sop_class_uid: str
-    """As the command says, like the next one."""
-    sop_instance_uid: str
-    abstract_syntax: str
-    """As the presentation context says, like the next one."""
-    transfer_syntax_uid: str
-
-
-class Refusal(Exception):  # noqa: N818 - not an error of ours: an answer
-    """The object is not taken, for the reason that the status tells."""
-
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.comment)
-        self.status = status
 
 
 class LivingSink(EventSink, Protocol):
@@ -115,26 +100,42 @@ class Receiving:
         self._lock = threading.Lock()
         make_directories(self.incoming)
         self._incoming_descriptor: int | None = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
-        self._spares = Spares(self.incoming)
-        self.take_spare = self._spares.take
-        """Gives an empty file in ``incoming/`` with a durable entry, or none."""
+        self.spares = Spares(self.incoming)
         pause = 0 if wait_for_event else _FINISHER_PAUSE
         self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
 
     def in_flight(self) -> frozenset[str]:
-        """Trace ids of the files in ``incoming/`` that are not recovery's business."""
+        """Names of the files in ``incoming/`` that are not recovery's business."""
         with self._lock:
             return frozenset(self._in_flight)
 
-    def enter(self, trace_id: str) -> None:
-        """From now on the file of this trace id is ours."""
-        with self._lock:
-            self._in_flight.add(trace_id)
+    def file_for(self, trace_id: str, *, direct: bool) -> ObjectFile:
+        """An object's file: a spare one if there is, else one that bears its trace id.
 
-    def leave(self, trace_id: str) -> None:
-        """It is ours no more: what is left of it belongs to recovery."""
+        It is ours until `leave`.
+
+        Raises:
+            OSError: there is none.
+        """
+        while (spare := self.spares.take()) is not None:
+            with suppress(FileNotFoundError):  # somebody has cleared the folder up
+                return self._enter(spare, direct=direct, spare=True)
+        return self._enter(f"{self.incoming}/{trace_id}.dcm", direct=direct, spare=False)
+
+    def _enter(self, path: str, *, direct: bool, spare: bool) -> ObjectFile:
+        name = _name_of(path)
         with self._lock:
-            self._in_flight.discard(trace_id)
+            self._in_flight.add(name)
+        try:
+            return ObjectFile(path, direct=direct, spare=spare)
+        except OSError:
+            self.leave(path)
+            raise
+
+    def leave(self, path: str) -> None:
+        """A file is ours no more: what is left of it belongs to recovery."""
+        with self._lock:
+            self._in_flight.discard(_name_of(path))
 
     def require_resources(self) -> None:
         """Let nothing in when the disk is nearly full, or nothing could be finished any more.
@@ -176,9 +177,22 @@ class Receiving:
         self.finisher.submit(path, content, done)
         return done
 
-    def begin(self, sender: Sender, request: StoreRequest, buffer: ObjectBuffer) -> "Reception":
-        """A C-STORE request has come: its data set follows."""
-        return Reception(self, sender, request, buffer)
+    def begin(
+        self,
+        sender: Sender,
+        request: StoreRequest,
+        buffer: ObjectBuffer,
+        reader: FieldReader | None = None,
+    ) -> "Reception":
+        """A C-STORE request has come: its data set follows.
+
+        Args:
+            sender: who sends it.
+            request: the request.
+            buffer: the association's, whose objects come one after another.
+            reader: the association's, too.
+        """
+        return Reception(self, sender, request, buffer, reader or FieldReader())
 
     def receive(
         self,
@@ -194,13 +208,17 @@ class Receiving:
 
     def stop(self) -> None:
         """Finish what was acknowledged; what comes later is refused."""
-        self._spares.stop()
+        self.spares.stop()
         self.finisher.stop()
         # An association may go on for longer than we wait: it must not sync whatever gets the
         # number next, and believe that its object is durable.
         descriptor, self._incoming_descriptor = self._incoming_descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _name_of(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 class Reception:
@@ -210,19 +228,22 @@ class Reception:
     """
 
     def __init__(
-        self, receiving: Receiving, sender: Sender, request: StoreRequest, buffer: ObjectBuffer
+        self,
+        receiving: Receiving,
+        sender: Sender,
+        request: StoreRequest,
+        buffer: ObjectBuffer,
+        reader: FieldReader,
     ) -> None:
         """Made by `Receiving.begin`."""
         self._receiving = receiving
         self._sender = sender
         self._request = request
+        self._reader = reader
         self._version = receiving.clock.next()
         self._trace_id = trace_id_for(self._version)
         self._object = IncomingObject(
-            f"{receiving.incoming}/{self._trace_id}.dcm",
-            request.transfer_syntax_uid,
-            buffer,
-            receiving.take_spare,
+            partial(receiving.file_for, self._trace_id), request.transfer_syntax_uid, buffer
         )
         self._fields: KeyFields | None = None
         self._failure: Exception | None = None
@@ -260,8 +281,10 @@ class Reception:
 
     def discard(self) -> None:
         """The data set will never be complete."""
+        path = self._object.path
         self._object.discard()
-        self._receiving.leave(self._trace_id)
+        if path is not None:
+            self._receiving.leave(path)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
@@ -289,16 +312,13 @@ class Reception:
         }
 
     def _check_request(self) -> None:
-        if self._request.sop_class_uid != self._request.abstract_syntax:
-            raise Refusal(Status.CLASS_NOT_SUPPORTED)
-        _require_uid(self._request.sop_instance_uid, Status.INVALID_INSTANCE)
+        check_request(self._request)
         self._receiving.require_resources()
 
     def _spill(self) -> None:
         """Move what came so far to the file, once it is known to be worth it."""
         if not self._object.spilled:
             self._fields = self._read_fields(self._object.in_memory, whole=False)
-            self._receiving.enter(self._trace_id)
         self._receiving.require_resources()
         self._object.spill()
 
@@ -310,12 +330,12 @@ class Reception:
         """
         syntax, terms = self._request.transfer_syntax_uid, self._sender.character_set
         try:
-            fields = read_fields(data_set, syntax, terms)
+            fields = self._reader.read(data_set, syntax, terms)
         except UnreadableDataSetError as error:
             raise Refusal(Status.UNREADABLE) from error
         if not fields.complete and not whole:
             return None
-        _check_fields(fields, self._request)
+        check_fields(fields, self._request)
         return fields
 
     def _store(self) -> None:
@@ -337,7 +357,6 @@ class Reception:
         if self._is_known(content):
             self.discard()
             return
-        self._receiving.enter(self._trace_id)
         stored.write(
             encode_head(
                 sop_class_uid=self._fields.sop_class_uid,
@@ -353,6 +372,7 @@ class Reception:
         else:
             self._receiving.sync_incoming()
         self._end_phase("sync")
+        assert stored.path is not None
         self._done = self._receiving.finish(stored.path, content)
 
     def _receipt(self, digest: str) -> Receipt:
@@ -384,32 +404,3 @@ class Reception:
         now = time.perf_counter()
         self._receiving.metrics.phase(name, now - self._mark)
         self._mark = now
-
-
-def _check_fields(fields: KeyFields, request: StoreRequest) -> None:
-    """Whether an object may be stored.
-
-    Raises:
-        Refusal: it may not.
-    """
-    for value, missing in (
-        (fields.sop_class_uid, Status.NO_SOP_CLASS),
-        (fields.sop_instance_uid, Status.NO_SOP_INSTANCE),
-        (fields.study_instance_uid, Status.NO_STUDY),
-        (fields.series_instance_uid, Status.NO_SERIES),
-    ):
-        if not value:
-            raise Refusal(missing if fields.complete else Status.UNREADABLE)
-    if fields.sop_class_uid != request.sop_class_uid:
-        raise Refusal(Status.CLASS_MISMATCH)
-    if fields.sop_instance_uid != request.sop_instance_uid:
-        raise Refusal(Status.INSTANCE_MISMATCH)
-    _require_uid(fields.study_instance_uid, Status.INVALID_STUDY)
-    _require_uid(fields.series_instance_uid, Status.INVALID_SERIES)
-
-
-def _require_uid(uid: str, otherwise: Status) -> None:
-    try:
-        check_uid("UID", uid)
-    except InvalidUIDError as error:
-        raise Refusal(otherwise) from error

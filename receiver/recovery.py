@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dicom_pipeline.storage import unfinished_in
 from receiver.failures import described
-from receiver.fields import UnreadableDataSetError, read_fields
+from receiver.fields import read_fields
 from receiver.outbox import OutboxError
 from receiver.part10 import Head, NotPart10Error, Receipt, digest, read_head
 from receiver.placement import Content, EventSink, content_of, finish
-from receiver.spares import reclaim
+from receiver.scan import UnreadableDataSetError
+from receiver.spares import clear
 
 logger = logging.getLogger(__name__)
 
@@ -49,32 +51,32 @@ def recover(
         root: the storage root.
         incoming: this receiver's folder of unfinished receipts.
         outbox: where events become durable.
-        in_flight: tells the trace ids that are being received. It is asked after the folder
+        in_flight: tells the names of the files of this receiver. It is asked after the folder
             was listed, so that a listed file which is not among them has no owner any more. None:
             nobody receives into the folder.
     """
     if in_flight is None:
-        reclaim(incoming)
+        clear(incoming)
     finished = removed = left = refused = 0
-    found = sorted(incoming.glob("*.dcm"))
+    found = sorted(unfinished_in(incoming))
     owned = frozenset(in_flight() if in_flight else ())
     for number, path in enumerate(found):
-        if path.stem in owned:
+        if path.name in owned:
             continue
         try:
-            _finish_one(root, path, outbox)
+            trace_id = _finish_one(root, path, outbox)
         except _Incomplete as reason:
             path.unlink(missing_ok=True)
             removed += 1
             logger.warning(
-                "incomplete object removed", extra={"trace_id": path.stem, "reason": str(reason)}
+                "incomplete object removed", extra={"file": path.name, "reason": str(reason)}
             )
         except FileNotFoundError:
             continue  # its receipt ended meanwhile
         except Exception as error:  # noqa: BLE001 - one file must not stop the others
             left += 1
             logger.error(  # noqa: TRY400 - a traceback may quote values
-                "object not recovered yet", extra={"trace_id": path.stem, **described(error)}
+                "object not recovered yet", extra={"file": path.name, **described(error)}
             )
             refused += isinstance(error, OutboxError)
             if refused == _REFUSALS:
@@ -83,11 +85,11 @@ def recover(
                 break
         else:
             finished += 1
-            logger.info("object recovered", extra={"trace_id": path.stem})
+            logger.info("object recovered", extra={"trace_id": trace_id})
     return Recovered(finished, removed, left)
 
 
-def _finish_one(root: Path, path: Path, outbox: EventSink) -> None:
+def _finish_one(root: Path, path: Path, outbox: EventSink) -> str:
     try:
         head = read_head(path)
     except NotPart10Error as error:
@@ -104,6 +106,7 @@ def _finish_one(root: Path, path: Path, outbox: EventSink) -> None:
             finally:
                 data_set.release()
     finish(root, path, received, outbox)
+    return head.receipt.trace_id
 
 
 def _content(head: Head, receipt: Receipt, data_set: memoryview) -> Content:

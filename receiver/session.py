@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dsutils import encode as encode_data_set
 
+from receiver.admission import StoreRequest
 from receiver.commands import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
@@ -36,9 +37,10 @@ from receiver.commitment.requests import (
     STORAGE_COMMITMENT_INSTANCE,
     STORAGE_COMMITMENT_PUSH_MODEL,
 )
+from receiver.fields import FieldReader
 from receiver.incoming import ObjectBuffer
 from receiver.metrics import AssociationResult
-from receiver.receipt import Receiving, Reception, Sender, StoreRequest
+from receiver.receipt import Receiving, Reception, Sender
 from receiver.statuses import Status
 from receiver.wire import (
     A_ABORT,
@@ -133,6 +135,7 @@ class Session:
         self._actions = actions
         self._peer_max_pdu = peer_max_pdu
         self._buffer = ObjectBuffer()
+        self._reader = FieldReader()
         self._command = bytearray()
         self._request: Command | None = None
         """The command whose data set is coming."""
@@ -301,6 +304,7 @@ class Session:
                 transfer_syntax_uid=context.transfer_syntax_uid,
             ),
             self._buffer,
+            self._reader,
         )
 
     def _take_data(self, value: PDV) -> None:

@@ -1,8 +1,7 @@
 """Empty files in ``incoming/`` whose entries are durable already: an object that takes one need not
 wait until its own is.
 
-An entry is as durable under another name of the same folder: renames are atomic, so a power failure
-leaves the object under the one or the other, and recovery looks at both.
+It keeps the name. What recovery finds in a file tells which object it is, not how it is called.
 """
 
 import logging
@@ -40,7 +39,7 @@ class Spares:
         self._thread.start()
 
     def take(self) -> str | None:
-        """The path of a spare file, which is the caller's to rename; None: there is none now."""
+        """The path of a spare file, which is the caller's; None: there is none now."""
         spare = None
         with suppress(IndexError):
             spare = self._ready.popleft()
@@ -94,20 +93,14 @@ class Spares:
         return made
 
 
-def reclaim(folder: Path) -> None:
-    """Name the spare files that hold something like objects, and remove the others.
+def clear(folder: Path) -> None:
+    """Remove the spare files that hold nothing. To be called when nobody receives into the folder.
 
-    To be called when nobody receives into the folder. What cannot be named now stays for the next
-    call.
+    What cannot be removed now stays for the next call.
     """
     for path in folder.glob(f"*{SPARE}"):
         if not path.stat().st_size:
             _remove(str(path))
-            continue
-        try:
-            path.rename(path.with_suffix(".dcm"))
-        except OSError as error:
-            logger.error("object not named yet", extra={"trace_id": path.stem, **described(error)})  # noqa: TRY400 - a traceback may quote values
 
 
 def _remove(path: str) -> None:

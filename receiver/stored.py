@@ -14,9 +14,10 @@ import msgspec
 from dicom_pipeline.clock import trace_id_for, wall_clock_us
 from dicom_pipeline.messages import UnreadableEventError, decode_event, encode
 from dicom_pipeline.storage import InvalidUIDError
-from receiver.fields import KeyFields, UnreadableDataSetError, read_fields
+from receiver.fields import KeyFields, read_fields
 from receiver.part10 import Head, NotPart10Error, Receipt, content_digest, read_head
 from receiver.placement import Content, Placed, content_of, event_for
+from receiver.scan import UnreadableDataSetError
 
 ADOPTED_BY: Final = "reindex"
 """How ``worker_node_id`` names who took a file that no receiver has received."""

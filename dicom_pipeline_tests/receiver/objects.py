@@ -13,10 +13,11 @@ from pydicom.filewriter import write_dataset
 from dicom_pipeline import storage
 from dicom_pipeline.clock import HybridClock
 from dicom_pipeline.messages import ALL_QUEUES, decode_event
+from receiver.admission import StoreRequest
 from receiver.incoming import BUFFER_BYTES, ObjectBuffer
 from receiver.metrics import Metrics
 from receiver.placement import finish
-from receiver.receipt import Receiving, Sender, StoreRequest
+from receiver.receipt import Receiving, Sender
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -130,7 +131,7 @@ class InlineFinisher:
             done.set_result(finish(self.root, incoming, content, self.outbox))
         except Exception as error:  # noqa: BLE001 - as the real one does
             done.set_exception(error)
-        self.ended(content.receipt.trace_id)
+        self.ended(incoming)
 
     def stop(self) -> None:
         pass

@@ -171,8 +171,8 @@ def test_success_is_said_once_the_file_and_its_entry_are_durable(recorded):
     assert len(new) == len(recorded.sent) - 1
     for event in new:
         answer = answers[event.trace_id]
-        incoming = recorded.home / "storage" / "incoming" / "node"
-        file = incoming / f"{event.trace_id}.dcm"
+        file = received_as(recorded, event)
+        incoming = file.parent
         writes = on(recorded.calls, {"write", "pwrite64", "writev"}, file)
         (sync,) = on(recorded.calls, SYNCS, file)
         assert sum(call.result for call in writes) >= event.file_size
@@ -187,7 +187,7 @@ def test_a_file_leaves_incoming_once_its_name_and_its_event_are_durable(recorded
     for event in recorded.events:
         if event.duplicate_of:
             continue
-        incoming = storage / "incoming" / "node" / f"{event.trace_id}.dcm"
+        incoming = received_as(recorded, event)
         final = storage / event.file_path
         created = entered(recorded, incoming)
         (link,) = on(recorded.calls, {"link", "linkat"}, final)
@@ -198,10 +198,15 @@ def test_a_file_leaves_incoming_once_its_name_and_its_event_are_durable(recorded
         assert commit.end < unlink.start
 
 
+def received_as(recorded, event):
+    """The file of ``incoming/`` that was linked to an object's name."""
+    final = recorded.home / "storage" / event.file_path
+    (link,) = on(recorded.calls, {"link", "linkat"}, final)
+    return Path(next(each for each in link.arguments if isinstance(each, bytes)).decode())
+
+
 def entered(recorded, path):
-    """What has made a file's entry, be it under another name."""
-    for rename in on(recorded.calls, {"rename"}, path):
-        path = rename.arguments[0].decode()
+    """What has made a file's entry."""
     return next(
         call
         for call in on(recorded.calls, {"openat", "mknodat", "mknod"}, path)
@@ -300,14 +305,19 @@ def test_no_power_failure_behind_an_answer_loses_an_object(recorded, survives):
 def test_no_power_failure_at_any_moment_loses_an_object(recorded, share):
     disk = Disk(recorded.calls, recorded.home)
     chance = random.Random(share)
-    telling = moments(recorded, SYNCS | ANSWERS | REMOVALS | {"link", "rename", "mkdir"})
+    telling = moments(recorded, SYNCS | ANSWERS | REMOVALS | {"link", "mkdir"})
     for time in chance.sample(telling, CRASHES):
         kept_after_power_loss(recorded, disk, time, lambda _: chance.random() < share)
 
 
 @pytest.mark.parametrize(
     "path",
-    ["storage/incoming/node/.*dcm", "storage/incoming/node", "storage/default/.*", "outbox/.*wal"],
+    [
+        r"storage/incoming/node/.*\.(dcm|spare)",
+        "storage/incoming/node",
+        "storage/default/.*",
+        "outbox/.*wal",
+    ],
 )
 @pytest.mark.parametrize("recorded", ["written"], indirect=True)
 def test_each_of_the_syncs_is_needed(recorded, path):

@@ -21,9 +21,10 @@ from dicom_pipeline_tests.receiver.objects import (
     encode_dataset,
     make_dataset,
 )
-from receiver import fields as fields_module
-from receiver.fields import UnreadableDataSetError, read_fields
+from receiver import scan
+from receiver.fields import FieldReader, read_fields
 from receiver.part10 import NotPart10Error, read_head
+from receiver.scan import UnreadableDataSetError
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 KEYWORDS = {
@@ -238,7 +239,7 @@ def test_the_index_stage_reads_the_same_identifiers(tmp_path, charset, value, ov
 
 @pytest.mark.parametrize(("items", "complete"), [(100, True), (101, False), (10_000, False)])
 def test_a_data_set_of_endless_items_is_given_up(monkeypatch, items, complete):
-    monkeypatch.setattr("receiver.fields._ELEMENTS", 102)  # with the sequence and its end
+    monkeypatch.setattr("receiver.scan._ELEMENTS", 102)  # with the sequence and its end
     data_set = element(0x0008, 0x1140, "SQ", b"", 0xFFFFFFFF)
     data_set += bytes.fromhex("feff00e000000000") * items
     data_set += bytes.fromhex("feffdde000000000")
@@ -309,9 +310,9 @@ def wild_elements(draw):
 @settings(max_examples=400)
 @given(wild_elements())
 def test_the_fast_scan_finds_what_the_general_one_finds_or_leaves_it_to_that(data_set):
-    fast = fields_module._scan_plain(data_set)
+    fast = scan._walk(data_set)
     if fast is not None:
-        general = fields_module._scan_any(data_set, fields_module._EXPLICIT_LITTLE)
+        general = scan._scan_any(data_set, scan._EXPLICIT_LITTLE)
         assert (fast, True) == general
 
 
@@ -326,12 +327,10 @@ def test_both_scans_agree_on_the_files_of_pydicom():
         if head.transfer_syntax_uid in {IMPLICIT, BIG_ENDIAN, DEFLATED}:
             continue
         data_set = path.read_bytes()[head.offset :]
-        fast = fields_module._scan_plain(data_set)
+        fast = scan._walk(data_set)
         if fast is not None:
             plain += 1
-            assert (fast, True) == fields_module._scan_any(
-                data_set, fields_module._EXPLICIT_LITTLE
-            ), path.name
+            assert (fast, True) == scan._scan_any(data_set, scan._EXPLICIT_LITTLE), path.name
     assert plain > 40, "and most are plain"
 
 
@@ -347,7 +346,7 @@ def test_an_ordinary_object_takes_the_fast_way(patient, extra, frames):
     for number, value in extra:
         dataset.add_new(0x00090000 | number, "OB", value + b"\0" * (len(value) % 2))
     data_set = encode_dataset(dataset)
-    assert fields_module._scan_plain(data_set) is not None
+    assert scan._walk(data_set) is not None
     assert_equal_to_pydicom(read_fields(data_set, EXPLICIT), dataset)
 
 
@@ -362,4 +361,74 @@ def test_a_stray_delimiter_does_not_hide_what_follows(delimiter):
 def test_an_element_of_unknown_vr_is_left_to_the_general_scan(vr):
     data_set = element(0x0010, 0x0020, vr, b"\4\0\0\0P123")
     data_set += element(0x0028, 0x0010, "US", b"\1\0")
-    assert fields_module._scan_plain(data_set) is None
+    assert scan._walk(data_set) is None
+
+
+def series(number, **changes):
+    """Objects of a series, whose layouts differ a little as those of real ones do."""
+    for each in range(number):
+        yield encode_dataset(
+            make_dataset(
+                SOPInstanceUID=f"1.2.3.{each}",
+                InstanceNumber=each,
+                ImagePositionPatient=[0, 0, each * 0.625],
+                NumberOfFrames=each % 3 or None,
+                **changes,
+            )
+        )
+
+
+def read_one_after_another(data_sets):
+    reader = FieldReader()
+    return [reader.read(each, EXPLICIT) for each in data_sets]
+
+
+@settings(max_examples=200)
+@given(st.lists(wild_elements(), min_size=1, max_size=4))
+def test_what_came_before_does_not_change_what_is_read(data_sets):
+    data_sets *= 3
+    assert read_one_after_another(data_sets) == [read_fields(each, EXPLICIT) for each in data_sets]
+
+
+def test_the_objects_of_several_series_are_read_like_single_ones():
+    one, other = series(12), series(12, PatientID="another patient", StudyInstanceUID="1.2.33")
+    mixed = [each for pair in zip(one, other, strict=True) for each in pair]
+    assert read_one_after_another(mixed) == [read_fields(each, EXPLICIT) for each in mixed]
+
+
+@settings(max_examples=400)
+@given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_a_single_other_byte_is_seen_in_a_known_layout(position, byte):
+    known = next(series(1))
+    other = bytearray(known)
+    other[position % len(known)] = byte
+    *_, fields = read_one_after_another([known, known, known, bytes(other)])
+    assert fields == read_fields(bytes(other), EXPLICIT)
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, 300])
+def test_a_data_set_that_ends_within_a_known_layout_has_whole_values_only(length):
+    known = next(series(1))
+    *_, fields = read_one_after_another([known, known, known, known[:length]])
+    assert fields == read_fields(known[:length], EXPLICIT)
+
+
+def test_what_follows_in_a_known_layout_is_not_searched_again(monkeypatch):
+    walks = []
+    real = scan._walk
+    monkeypatch.setattr(scan, "_walk", lambda *args, **more: walks.append(1) or real(*args, **more))
+    data_sets = [encode_dataset(make_dataset(SOPInstanceUID=f"1.2.3.{each}")) for each in range(9)]
+    read_one_after_another(data_sets)
+    assert len(walks) == 2
+
+
+def test_a_layout_of_very_many_elements_is_not_kept():
+    dataset = make_dataset()
+    for number in range(600):
+        dataset.add_new(0x00091000 + number, "US", 1)
+    data_set = encode_dataset(dataset)
+    scanner = scan.Scanner()
+    assert [scanner.scan(data_set, EXPLICIT) for _ in range(3)] == [
+        scan.Scanner().scan(data_set, EXPLICIT)
+    ] * 3
+    assert scanner._layout is None

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,18 @@ from dicom_pipeline_tests.receiver.objects import (
     unfinished,
 )
 from receiver.incoming import IncomingObject, ObjectBuffer
+from receiver.object_file import ObjectFile
 from receiver.part10 import HEAD_BYTES, read_head
 from receiver.statuses import Status
 
 BUFFER = 2 * HEAD_BYTES
 ROOM = BUFFER - HEAD_BYTES
 HEAD = b"h" * HEAD_BYTES
+
+
+def an_object(path, buffer_bytes=BUFFER, buffer=None):
+    make_file = partial(ObjectFile, str(path))
+    return IncomingObject(make_file, EXPLICIT, buffer or ObjectBuffer(buffer_bytes))
 
 
 def put(stored, data, size):
@@ -54,15 +61,16 @@ def noise(length):
 def test_the_file_holds_head_and_data_whatever_the_size(tmp_path, length, size):
     buffer, data = ObjectBuffer(BUFFER), noise(length)
     for number in range(2):  # the second finds what the first has left in the buffer
-        stored = IncomingObject(tmp_path / f"{number}.dcm", EXPLICIT, buffer)
+        path = tmp_path / f"{number}.dcm"
+        stored = an_object(path, buffer=buffer)
         put(stored, data, size)
         assert stored.spilled is (length > ROOM)
         assert stored.digest() == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
         stored.write(HEAD)
         stored.sync()
-        assert stored.path.read_bytes() == HEAD + data
+        assert path.read_bytes() == HEAD + data
         stored.discard()
-        assert not stored.path.exists(), "its entry in the folder may not be durable"
+        assert not path.exists(), "its entry in the folder may not be durable"
 
 
 @settings(
@@ -71,7 +79,7 @@ def test_the_file_holds_head_and_data_whatever_the_size(tmp_path, length, size):
 @given(sizes=st.lists(st.integers(0, 3 * BUFFER), max_size=6))
 def test_fragments_of_any_size_are_put_together(tmp_path, sizes):
     data = noise(sum(sizes))
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    stored = an_object(path := tmp_path / "object.dcm")
     position = 0
     for size in sizes:
         put(stored, data[position : position + size], size or 1)
@@ -79,24 +87,24 @@ def test_fragments_of_any_size_are_put_together(tmp_path, sizes):
     digest = stored.digest()
     stored.write(HEAD)
     stored.sync()
-    assert stored.path.read_bytes() == HEAD + data
+    assert path.read_bytes() == HEAD + data
     assert digest == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
-    stored.path.unlink()
+    path.unlink()
 
 
 @pytest.mark.parametrize("length", [ROOM + 1, ROOM + BUFFER, 50_000])
 def test_the_whole_data_set_can_be_read_before_its_head_is_written(tmp_path, length):
     data, buffer = noise(length), ObjectBuffer(BUFFER)
     buffer.view[:HEAD_BYTES] = HEAD  # an object before has left it
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, buffer)
+    stored = an_object(path := tmp_path / "object.dcm", buffer=buffer)
     put(stored, data, 1000)
     digest = stored.digest()
     with stored.in_file() as data_set:
         assert data_set == data
-    assert stored.path.read_bytes() == bytes(HEAD_BYTES) + data, "recovery sees it is not complete"
+    assert path.read_bytes() == bytes(HEAD_BYTES) + data, "recovery sees it is not complete"
     stored.write(HEAD)
     stored.sync()
-    assert stored.path.read_bytes() == HEAD + data
+    assert path.read_bytes() == HEAD + data
     assert digest == hashlib.sha256(EXPLICIT.encode() + data).hexdigest()
 
 
@@ -108,7 +116,7 @@ def open_descriptors():
 @pytest.mark.parametrize("written", [False, True])
 def test_a_discarded_object_leaves_nothing(tmp_path, length, written):
     before = open_descriptors()
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(BUFFER))
+    stored = an_object(tmp_path / "object.dcm")
     put(stored, noise(length), 1000)
     if written:
         stored.write(HEAD)
@@ -120,7 +128,7 @@ def test_a_discarded_object_leaves_nothing(tmp_path, length, written):
 def test_no_file_is_written_over(tmp_path):
     path = tmp_path / "object.dcm"
     path.write_bytes(b"another's")
-    stored = IncomingObject(path, EXPLICIT, ObjectBuffer(BUFFER))
+    stored = an_object(path)
     with pytest.raises(FileExistsError):
         stored.write(HEAD)
     assert path.read_bytes() == b"another's"
@@ -130,11 +138,11 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:4096]))
     data = noise(50_000)
-    stored = IncomingObject(tmp_path / "object.dcm", EXPLICIT, ObjectBuffer(4 * BUFFER))
+    stored = an_object(path := tmp_path / "object.dcm", 4 * BUFFER)
     put(stored, data, 5000)
     stored.write(HEAD)
     stored.sync()
-    assert stored.path.read_bytes() == HEAD + data
+    assert path.read_bytes() == HEAD + data
 
 
 @pytest.fixture
@@ -216,7 +224,7 @@ def test_a_large_object_that_never_ends_leaves_nothing(receiving):
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
     reception.append(memoryview(sent.data_set)[: 3 * BUFFER])
     (path,) = unfinished(receiving.incoming)
-    assert receiving.in_flight() == {path.stem}, "recovery leaves it alone"
+    assert receiving.in_flight() == {path.name}, "recovery leaves it alone"
     assert path.read_bytes()[:HEAD_BYTES] == bytes(HEAD_BYTES)
     reception.discard()
 

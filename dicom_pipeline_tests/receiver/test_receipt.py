@@ -206,7 +206,7 @@ def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch)
             calls.extend(("event", event.file_path) for event in events)
 
     receiving = receiving_into(root, Outbox())
-    monkeypatch.setattr(receiving, "take_spare", lambda: None)
+    monkeypatch.setattr(receiving.spares, "take", lambda: None)
     monkeypatch.setattr(os, "fsync", note)
     receiving.receive(SENDER, request_for(make_dataset(SOPInstanceUID="1.2.3.4.5")))
     folder = root / "default/20240131/1.2.3/1.2.3.4"

@@ -133,7 +133,7 @@ def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
 def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monkeypatch):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     (path,) = unfinished(receiving.incoming)
-    recover(tmp_path, receiving.incoming, outbox, lambda: {path.stem})
+    recover(tmp_path, receiving.incoming, outbox, lambda: {path.name})
     assert path.exists()
     assert outbox.events == []
 
@@ -141,7 +141,7 @@ def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monke
 def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
     class Outbox(FakeOutbox):
         def add(self, events):
-            assert {path.stem for path in unfinished(receiving.incoming)} == receiving.in_flight()
+            assert {path.name for path in unfinished(receiving.incoming)} == receiving.in_flight()
 
     receiving = receiving_into(tmp_path, Outbox())
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS

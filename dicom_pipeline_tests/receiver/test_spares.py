@@ -18,10 +18,10 @@ from dicom_pipeline_tests.receiver.objects import (
     unfinished,
 )
 from receiver.incoming import ObjectBuffer
-from receiver.object_file import BLOCK, ObjectFile
+from receiver.object_file import BLOCK
 from receiver.outbox import OutboxError
 from receiver.recovery import recover
-from receiver.spares import Spares, reclaim
+from receiver.spares import Spares, clear
 from receiver.statuses import Status
 
 
@@ -87,11 +87,11 @@ def test_a_disk_that_takes_no_files_leaves_none_and_is_tried_again(tmp_path, mon
     spares.stop()
 
 
-def test_what_a_dead_receiver_has_left_is_named_when_it_holds_something(tmp_path):
+def test_what_a_dead_receiver_has_left_empty_is_removed(tmp_path):
     (tmp_path / f"used{SPARE}").write_bytes(b"x")
     (tmp_path / f"unused{SPARE}").touch()
-    reclaim(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["used.dcm"]
+    clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"used{SPARE}"]
 
 
 @pytest.mark.parametrize("spare", [True, False])
@@ -99,8 +99,8 @@ def test_without_a_spare_the_folder_is_synced_for_the_object(tmp_path, spare, mo
     receiving = receiving_into(tmp_path, FakeOutbox())
     given, syncs = [], []
     if spare:
-        wait_until(lambda: given or given.extend(filter(None, [receiving.take_spare()])) or given)
-    monkeypatch.setattr(receiving, "take_spare", lambda: given.pop() if given else None)
+        wait_until(lambda: given or given.extend(filter(None, [receiving.spares.take()])) or given)
+    monkeypatch.setattr(receiving.spares, "take", lambda: given.pop() if given else None)
     monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
     assert len(syncs) == (0 if spare else 1)
@@ -109,31 +109,32 @@ def test_without_a_spare_the_folder_is_synced_for_the_object(tmp_path, spare, mo
 
 def test_a_spare_that_somebody_has_removed_is_done_without(tmp_path, monkeypatch):
     receiving = receiving_into(tmp_path, FakeOutbox())
-    syncs = []
-    monkeypatch.setattr(receiving, "take_spare", lambda: str(receiving.incoming / "gone.spare"))
+    gone, syncs = [str(receiving.incoming / "gone.spare")], []
+    monkeypatch.setattr(receiving.spares, "take", lambda: gone.pop() if gone else None)
     monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
     assert syncs == [1]
     receiving.stop()
+    assert receiving.in_flight() == frozenset()
 
 
-def test_an_object_whose_new_name_a_power_failure_has_taken_back_is_recovered(tmp_path):
+def test_an_object_that_could_not_be_finished_is_recovered_from_its_spare_file(tmp_path):
     full = FakeOutbox()
     full.failure = OutboxError("full")
     receiving = receiving_into(tmp_path, full)
+    wait_until(lambda: lying_in(receiving.incoming))
     receiving.receive(SENDER, request_for(make_dataset()))
-    receiving.stop()
-    (file,) = unfinished(receiving.incoming)
-    file.rename(file.with_suffix(SPARE))
     outbox = FakeOutbox()
-    assert recover(tmp_path, receiving.incoming, outbox).finished == 1
+    assert recover(tmp_path, receiving.incoming, outbox, receiving.in_flight).finished == 1
+    assert lying_in(receiving.incoming), "the empty ones are the next objects'"
     assert len(outbox.events) == 1
+    receiving.stop()
 
 
 def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_path, monkeypatch):
     receiving = receiving_into(tmp_path, FakeOutbox())
-    spare = str(taken_from(receiving._spares))
-    monkeypatch.setattr(receiving, "take_spare", lambda: spare)
+    spare = str(taken_from(receiving.spares))
+    monkeypatch.setattr(receiving.spares, "take", lambda: spare)
     sent = request_for(make_dataset(PixelData=bytes(20_000)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(2 * BLOCK))
     reception.append(memoryview(sent.data_set))
@@ -143,31 +144,28 @@ def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_p
     assert unfinished(receiving.incoming) == []
 
 
-@pytest.mark.parametrize("call", ["open", "rename"])
-def test_a_file_that_cannot_be_opened_or_named_leaves_nothing(tmp_path, monkeypatch, call):
+def test_a_spare_file_that_cannot_be_opened_is_an_error_and_recovery_s(tmp_path, monkeypatch):
     def refuse(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.EMFILE, "Too many open files")
 
-    spare = tmp_path / f"one{SPARE}"
-    spare.touch()
-    monkeypatch.setattr(os, call, refuse)
-    with pytest.raises(OSError, match="No space"):
-        ObjectFile(str(tmp_path / "one.dcm"), direct=False, spare=str(spare))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_cannot_be_reclaimed_now_stays_and_counts_as_unfinished(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    incoming = tmp_path / "incoming" / "node"
-    incoming.mkdir(parents=True)
-    used, unused = incoming / f"used{SPARE}", incoming / f"unused{SPARE}"
-    used.write_bytes(b"x")
-    unused.touch()
+    receiving = receiving_into(tmp_path, FakeOutbox())
+    wait_until(lambda: lying_in(receiving.incoming))
     with monkeypatch.context() as full:
-        full.setattr(Path, "rename", refuse)
-        full.setattr(Path, "unlink", refuse)
-        reclaim(incoming)
-    assert {*incoming.iterdir()} == {used, unused}
-    assert unfinished(incoming) == [used]
+        full.setattr(os, "open", refuse)
+        assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
+    assert receiving.in_flight() == frozenset()
+    receiving.stop()
+
+
+def test_what_cannot_be_removed_now_stays(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    unused = tmp_path / f"unused{SPARE}"
+    unused.touch()
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", refuse)
+        clear(tmp_path)
+    assert unused.exists()
+    clear(tmp_path)
+    assert not unused.exists()
