@@ -29,7 +29,8 @@ RESPONSE: Final = 0x8000
 
 _TAG: Final = struct.Struct("<HHI")
 _NUMBER: Final = struct.Struct("<HHIH")
-_US: Final = struct.Struct("<H")
+_NUMBER_BYTES: Final = 2
+"""Of a US (PS3.5 6.2)."""
 _UL: Final = struct.Struct("<I")
 
 
@@ -67,17 +68,19 @@ def decode(data: bytes | bytearray) -> Command:
     Raises:
         CommandError: it is cut off, has foreign elements, or lacks what every command has.
     """
+    data = bytes(data)
     values: dict[int, bytes] = {}
     position, end = 0, len(data)
-    while position < end:
-        if end - position < _TAG.size:
-            raise CommandError("an element is cut off")
-        group, element, length = _TAG.unpack_from(data, position)
-        position += _TAG.size
-        if group != 0 or length > end - position:
-            raise CommandError("an element is not of group 0000, or longer than the command")
-        values[element] = bytes(data[position : position + length])
-        position += length
+    try:
+        while position < end:
+            group, element, length = _TAG.unpack_from(data, position)
+            start = position + _TAG.size
+            position = start + length
+            if group != 0 or position > end:
+                raise CommandError("an element is not of group 0000, or longer than the command")
+            values[element] = data[start:position]
+    except struct.error as error:
+        raise CommandError("an element is cut off") from error
     if COMMAND_FIELD not in values or COMMAND_DATA_SET_TYPE not in values:
         raise CommandError("CommandField or CommandDataSetType is missing")
     return Command(
@@ -94,9 +97,9 @@ def decode(data: bytes | bytearray) -> Command:
 
 def _number(values: Mapping[int, bytes], element: int) -> int:
     value = values.get(element, b"\0\0")
-    if len(value) != _US.size:
+    if len(value) != _NUMBER_BYTES:
         raise CommandError("a number does not have two bytes")
-    return int(_US.unpack(value)[0])
+    return int.from_bytes(value, "little")
 
 
 def _uid(values: Mapping[int, bytes], *elements: int) -> str:

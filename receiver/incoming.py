@@ -3,6 +3,9 @@
 A small object stays in its association's buffer until it is complete and is then written at once,
 head and all. A large one goes to its file a buffer at a time; until its head is written last, the
 file begins with zeros, so that recovery can tell that it was never complete.
+
+A head is as long as it takes for the file to end with a whole block: the end of any other must be
+cut off after a direct write, for which the kernel reads it again.
 """
 
 import mmap
@@ -32,6 +35,8 @@ class ObjectBuffer:
     def __init__(self, size: int = BUFFER_BYTES) -> None:
         """``size``: bytes, whole blocks, more than `HEAD_BYTES`. Pages count once they are used."""
         self.view = memoryview(mmap.mmap(-1, size))
+        self.head_bytes = HEAD_BYTES
+        """Of the last object's head: the next one is often as long."""
 
 
 class IncomingObject:
@@ -48,11 +53,14 @@ class IncomingObject:
             buffer: nobody else's until the object is written or discarded.
         """
         self._make_file = make_file
+        self._buffer = buffer
         self._view = buffer.view
-        self._start = self._end = HEAD_BYTES
+        self.head_bytes = buffer.head_bytes
+        """What is left free for the head; `fit` may still change it."""
+        self._start = self._end = self.head_bytes
         self._hash = digest_of(transfer_syntax_uid)
         self._file: ObjectFile | None = None
-        self._first_block = b""
+        self._first_blocks = b""
         """Of a file that has begun: its head is still missing."""
 
     @property
@@ -89,8 +97,8 @@ class IncomingObject:
         """
         self._hash.update(self.in_memory)
         if self._file is None:
-            self._view[:HEAD_BYTES] = bytes(HEAD_BYTES)
-            self._first_block = bytes(self._view[:BLOCK])
+            self._view[: self.head_bytes] = bytes(self.head_bytes)
+            self._first_blocks = bytes(self._view[: -(-self.head_bytes // BLOCK) * BLOCK])
             self._file = self._make_file(direct=True)
         self._empty_into(self._file)
 
@@ -108,25 +116,46 @@ class IncomingObject:
         """
         assert self._file is not None
         self._empty_into(self._file)
-        with self._file.content() as content, content[HEAD_BYTES:] as data_set:
+        with self._file.content() as content, content[self.head_bytes :] as data_set:
             yield data_set
+
+    def fit(self) -> None:
+        """Leave as much free for the head as lets the file end with a whole block.
+
+        Once the data set is complete: what `in_memory` has shown may lie elsewhere now.
+        """
+        if self._file is not None:
+            return
+        length = self._end - self._start
+        head_bytes = HEAD_BYTES
+        if head_bytes + length >= DIRECT_BYTES and not length % 2:  # like that of any head
+            head_bytes += -(HEAD_BYTES + length) % BLOCK
+        if head_bytes != self.head_bytes:
+            end = head_bytes + length
+            self._view[head_bytes:end] = self._view[self._start : self._end]
+            self._start, self._end = head_bytes, end
+            self.head_bytes = self._buffer.head_bytes = head_bytes
 
     def write(self, head: bytes) -> None:
         """Complete the file, so that `sync` makes an object of it.
+
+        Args:
+            head: `head_bytes` long.
 
         Raises:
             OSError: it cannot be written.
         """
         if self._file is None:
-            self._view[:HEAD_BYTES] = head
+            self._view[: self.head_bytes] = head
             self._start = 0
             self._file = self._make_file(direct=self._end >= DIRECT_BYTES)
             self._empty_into(self._file)
             return
         self._empty_into(self._file)
-        self._view[:BLOCK] = self._first_block
-        self._view[:HEAD_BYTES] = head
-        self._file.replace_first_block(self._view)
+        blocks = self._view[: len(self._first_blocks)]
+        blocks[:] = self._first_blocks
+        blocks[: self.head_bytes] = head
+        self._file.replace(blocks)
 
     def sync(self) -> bool:
         """Make the file's bytes durable, and close it; it may still be discarded.

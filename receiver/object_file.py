@@ -73,13 +73,13 @@ class ObjectFile:
         if self._direct and self._length % BLOCK:
             os.ftruncate(self._descriptor, self._length)
 
-    def replace_first_block(self, block: memoryview) -> None:
-        """Write the first block anew.
+    def replace(self, blocks: memoryview) -> None:
+        """Write the first blocks anew.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: they cannot be written.
         """
-        if os.pwrite(self._descriptor, block[:BLOCK], 0) != BLOCK:
+        if os.pwrite(self._descriptor, blocks, 0) != len(blocks):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     @contextmanager

@@ -7,6 +7,7 @@ information (0002,0102) holds a `Receipt` as JSON, so that a rebuild needs nothi
 import hashlib
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ PRIVATE_CREATOR_UID: Final = "2.25.187036146210963279180527934137450836082"
 """(0002,0100): says that (0002,0102) holds a `Receipt`."""
 
 HEAD_BYTES: Final = 2048
-"""Length of every head that we write: it is known before what the head says is."""
+"""Length of a head that we write, at least: there is room for it before what it says is known."""
 
 _PREAMBLE: Final = b"\0" * 128 + b"DICM"
 _READ_BYTES: Final = 1 << 16
@@ -91,26 +92,41 @@ def digest(transfer_syntax_uid: str, data_set: bytes | memoryview) -> str:
 
 
 def encode_head(
-    *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    receipt: Receipt,
+    size: int = HEAD_BYTES,
 ) -> bytes:
-    """Preamble and group 0002: what stands before the data set. `HEAD_BYTES` long."""
-    public = b"".join(
-        (
-            _element(0x0001, b"OB", b"\0\1"),
-            _element(0x0002, b"UI", sop_class_uid.encode()),
-            _element(0x0003, b"UI", sop_instance_uid.encode()),
-            _element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode()),
-            _IMPLEMENTATION,
-            _element(0x0016, b"AE", receipt.source_ae.encode("ascii", "replace")),
-            _CREATOR,
-        )
-    )
-    length = HEAD_BYTES - len(_PREAMBLE) - _GROUP_LENGTH_BYTES
-    information = msgspec.json.encode(receipt).ljust(length - len(public) - _LONG_HEADER_BYTES)
-    group = public + _element(_PRIVATE_INFORMATION, b"OB", information)
+    """Preamble and group 0002, ``size`` bytes: what stands before the data set."""
+    before, after = _of_association(sop_class_uid, transfer_syntax_uid, receipt.source_ae)
+    instance = _element(0x0003, b"UI", sop_instance_uid.encode())
+    length = size - len(_PREAMBLE) - _GROUP_LENGTH_BYTES
+    room = length - len(before) - len(instance) - len(after) - _LONG_HEADER_BYTES
+    information = msgspec.json.encode(receipt).ljust(room)
+    group = before + instance + after + _element(_PRIVATE_INFORMATION, b"OB", information)
     if len(group) != length:
         raise ValueError(f"receipt {receipt.trace_id} does not fit the head of its file")
     return _PREAMBLE + _element(0x0000, b"UL", _LENGTH.pack(length)) + group
+
+
+@lru_cache(maxsize=256)
+def _of_association(
+    sop_class_uid: str, transfer_syntax_uid: str, source_ae: str
+) -> tuple[bytes, bytes]:
+    """What the heads of many objects have before and behind their SOP Instance UID."""
+    before = (
+        _element(0x0001, b"OB", b"\0\1"),
+        _element(0x0002, b"UI", sop_class_uid.encode()),
+    )
+    after = (
+        _element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode()),
+        _IMPLEMENTATION,
+        _element(0x0016, b"AE", source_ae.encode("ascii", "replace")),
+        _CREATOR,
+    )
+    return b"".join(before), b"".join(after)
 
 
 def read_head(path: Path) -> Head:

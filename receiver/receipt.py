@@ -1,32 +1,28 @@
 """One object's receipt: bytes in, status out. It knows nothing of the network."""
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from dicom_pipeline.clock import HybridClock, trace_id_for
 from dicom_pipeline.errors import TransientError
-from dicom_pipeline.storage import INCOMING, make_directories
+from dicom_pipeline.storage import INCOMING
 from receiver.admission import Refusal, StoreRequest, check_fields, check_request
 from receiver.failures import described
 from receiver.fields import FieldReader, KeyFields
 from receiver.finishing import Finisher
 from receiver.incoming import IncomingObject, ObjectBuffer
+from receiver.incoming_folder import IncomingFolder
 from receiver.metrics import Metrics, Phase
-from receiver.object_file import ObjectFile
-from receiver.part10 import HEAD_BYTES, Receipt, encode_head
+from receiver.part10 import Receipt, encode_head
 from receiver.placement import Content, EventSink, content_of, event_for, find_same
 from receiver.readiness import free_bytes
 from receiver.recent import Recent
 from receiver.scan import UnreadableDataSetError
-from receiver.spares import Spares
 from receiver.statuses import Status
 
 if TYPE_CHECKING:
@@ -88,7 +84,7 @@ class Receiving:
             wait_for_event: acknowledge an object only when its event is in the outbox too.
         """
         self.root = root
-        self.incoming = root / INCOMING / worker_node_id
+        self.incoming = IncomingFolder(root / INCOMING / worker_node_id)
         self.worker_node_id = worker_node_id
         self.outbox = outbox
         self.clock = clock
@@ -96,46 +92,8 @@ class Receiving:
         self._wait_for_event = wait_for_event
         self._min_free_bytes = min_free_bytes
         self._free_bytes = Recent(partial(free_bytes, root), 0, _SPACE_SECONDS)
-        self._in_flight: set[str] = set()
-        self._lock = threading.Lock()
-        make_directories(self.incoming)
-        self._incoming_descriptor: int | None = os.open(self.incoming, os.O_RDONLY | os.O_DIRECTORY)
-        self.spares = Spares(self.incoming)
         pause = 0 if wait_for_event else _FINISHER_PAUSE
-        self.finisher = Finisher(root, outbox, metrics, self.leave, pause)
-
-    def in_flight(self) -> frozenset[str]:
-        """Names of the files in ``incoming/`` that are not recovery's business."""
-        with self._lock:
-            return frozenset(self._in_flight)
-
-    def file_for(self, trace_id: str, *, direct: bool) -> ObjectFile:
-        """An object's file: a spare one if there is, else one that bears its trace id.
-
-        It is ours until `leave`.
-
-        Raises:
-            OSError: there is none.
-        """
-        while (spare := self.spares.take()) is not None:
-            with suppress(FileNotFoundError):  # somebody has cleared the folder up
-                return self._enter(spare, direct=direct, spare=True)
-        return self._enter(f"{self.incoming}/{trace_id}.dcm", direct=direct, spare=False)
-
-    def _enter(self, path: str, *, direct: bool, spare: bool) -> ObjectFile:
-        name = _name_of(path)
-        with self._lock:
-            self._in_flight.add(name)
-        try:
-            return ObjectFile(path, direct=direct, spare=spare)
-        except OSError:
-            self.leave(path)
-            raise
-
-    def leave(self, path: str) -> None:
-        """A file is ours no more: what is left of it belongs to recovery."""
-        with self._lock:
-            self._in_flight.discard(_name_of(path))
+        self.finisher = Finisher(root, outbox, metrics, self.incoming.leave, pause)
 
     def require_resources(self) -> None:
         """Let nothing in when the disk is nearly full, or nothing could be finished any more.
@@ -147,29 +105,6 @@ class Receiving:
             self.outbox.alive() and self.finisher.alive()
         ):
             raise Refusal(Status.OUT_OF_RESOURCES)
-
-    def sync_incoming(self) -> None:
-        """Make the entries of ``incoming/`` durable.
-
-        Each association does it for itself: the journals of file systems share such syncs better
-        than a queue of ours did.
-
-        Raises:
-            OSError: they are not on disk.
-            Refusal: the receiver has stopped.
-        """
-        os.fsync(self.require_running())
-
-    def require_running(self) -> int:
-        """The descriptor of ``incoming/``: what is durable there now will be finished, too.
-
-        Raises:
-            Refusal: the receiver has stopped.
-        """
-        descriptor = self._incoming_descriptor
-        if descriptor is None:
-            raise Refusal(Status.OUT_OF_RESOURCES)
-        return descriptor
 
     def finish(self, path: str, content: Content) -> "Future[Event] | None":
         """Have a durable file finished; its event, when the sender has to wait for it."""
@@ -208,17 +143,9 @@ class Receiving:
 
     def stop(self) -> None:
         """Finish what was acknowledged; what comes later is refused."""
-        self.spares.stop()
+        self.incoming.stop_giving()
         self.finisher.stop()
-        # An association may go on for longer than we wait: it must not sync whatever gets the
-        # number next, and believe that its object is durable.
-        descriptor, self._incoming_descriptor = self._incoming_descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _name_of(path: str) -> str:
-    return path.rpartition("/")[2]
+        self.incoming.close()
 
 
 class Reception:
@@ -243,7 +170,9 @@ class Reception:
         self._version = receiving.clock.next()
         self._trace_id = trace_id_for(self._version)
         self._object = IncomingObject(
-            partial(receiving.file_for, self._trace_id), request.transfer_syntax_uid, buffer
+            partial(receiving.incoming.file_for, self._trace_id),
+            request.transfer_syntax_uid,
+            buffer,
         )
         self._fields: KeyFields | None = None
         self._failure: Exception | None = None
@@ -284,7 +213,7 @@ class Reception:
         path = self._object.path
         self._object.discard()
         if path is not None:
-            self._receiving.leave(path)
+            self._receiving.incoming.leave(path)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
@@ -348,11 +277,12 @@ class Reception:
             with stored.in_file() as data_set:
                 self._fields = self._read_fields(data_set, whole=True)
         assert self._fields is not None
+        stored.fit()
         content = content_of(
             self._receipt(digest),
             self._fields,
             self._request.transfer_syntax_uid,
-            HEAD_BYTES + self._length,
+            stored.head_bytes + self._length,
         )
         if self._is_known(content):
             self.discard()
@@ -363,14 +293,15 @@ class Reception:
                 sop_instance_uid=self._fields.sop_instance_uid,
                 transfer_syntax_uid=content.transfer_syntax_uid,
                 receipt=content.receipt,
+                size=stored.head_bytes,
             )
         )
         self._end_phase("write")
         # Before the final name can be durable: whatever has one without an event is found here.
         if stored.sync():
-            self._receiving.require_running()
+            self._receiving.incoming.require_open()
         else:
-            self._receiving.sync_incoming()
+            self._receiving.incoming.sync()
         self._end_phase("sync")
         assert stored.path is not None
         self._done = self._receiving.finish(stored.path, content)

@@ -225,7 +225,7 @@ class Receiver:
                 "listening": listening(self._provider.listening),
                 "stopping": not_stopping(self._stopping.is_set),
                 "disk": disk_has_space(free, settings.receiver_min_free_bytes),
-                "storage": storage_is_writable(self.receiving.incoming),
+                "storage": storage_is_writable(self.receiving.incoming.path),
                 "outbox": outbox_takes_events(self.outbox.probe),
             },
         )
@@ -259,9 +259,9 @@ class Receiver:
             try:
                 recover(
                     self.settings.storage,
-                    self.receiving.incoming,
+                    self.receiving.incoming.path,
                     self.outbox,
-                    self.receiving.in_flight,
+                    self.receiving.incoming.in_flight,
                 )
                 adopt_orphans(self.settings.storage, self.outbox)
                 self._forget_records()

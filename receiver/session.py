@@ -5,14 +5,9 @@ It is given a connected socket and the accepted contexts: who negotiated them do
 
 import logging
 import threading
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple, Protocol
-
-from pydicom.dataset import Dataset
-from pydicom.uid import UID
-from pynetdicom.dsutils import encode as encode_data_set
 
 from receiver.admission import StoreRequest
 from receiver.commands import (
@@ -32,11 +27,12 @@ from receiver.commands import (
     encode,
     response,
 )
-from receiver.commitment.reports import NotDeliveredError, Reporter, UnreachableError
+from receiver.commitment.reports import Reporter
 from receiver.commitment.requests import (
     STORAGE_COMMITMENT_INSTANCE,
     STORAGE_COMMITMENT_PUSH_MODEL,
 )
+from receiver.event_reports import EventReports, SessionReporter
 from receiver.fields import FieldReader
 from receiver.incoming import ObjectBuffer
 from receiver.metrics import AssociationResult
@@ -144,9 +140,7 @@ class Session:
         self._information = bytearray()
         self._message_bytes = 0
         self._sending = threading.Lock()
-        self._reports: dict[int, Future[int]] = {}
-        self._ended = False
-        """No more reports."""
+        self._reports = EventReports()
         self._stopping = False
         self._state = threading.Lock()
         """Held while it changes whether a message is under way."""
@@ -174,9 +168,7 @@ class Session:
             if self._reception:
                 self._reception.discard()
             with self._sending:
-                self._ended = True
-            for report in self._reports.values():
-                report.set_exception(ConnectionError("the association has ended"))
+                self._reports.end()
 
     def stop(self) -> None:
         """End the association after the message that is under way, if any."""
@@ -199,12 +191,8 @@ class Session:
         Raises:
             ConnectionLostError: it cannot be sent.
         """
-        report: Future[int] = Future()
         with self._sending:
-            if self._ended:
-                raise ConnectionLostError("the association has ended")
-            number = next(each for each in range(1, 1 << 16) if each not in self._reports)
-            self._reports[number] = report
+            number, report = self._reports.begin()
             command = encode(
                 {
                     AFFECTED_SOP_CLASS_UID: STORAGE_COMMITMENT_PUSH_MODEL,
@@ -344,9 +332,7 @@ class Session:
         elif request.field == Operation.N_ACTION and self._actions:
             self._act(request, self._actions)
         elif request.field == Operation.N_EVENT_REPORT | RESPONSE:
-            report = self._reports.pop(request.responded_to, None)
-            if report:
-                report.set_result(request.status)
+            self._reports.answered(request.responded_to, request.status)
         elif not request.field & RESPONSE and request.field != Operation.C_CANCEL:
             self._respond(request, _UNRECOGNISED_OPERATION)
 
@@ -376,36 +362,3 @@ class Session:
 
     def _context(self) -> dict[str, str]:
         return {"association": self.sender.association, "calling_ae": self.sender.calling_ae}
-
-
-class SessionReporter:
-    """The way back over an association that brought a storage commitment request.
-
-    It may be kept for long after the association: it does not keep the session and its buffers.
-    """
-
-    def __init__(self, session: Session, context_id: int, transfer_syntax_uid: str) -> None:
-        self._session = weakref.ref(session)
-        self._context_id = context_id
-        self._syntax = UID(transfer_syntax_uid)
-
-    def send_event_report(self, event_type: int, data_set: Dataset, timeout: float) -> int:
-        """Send an N-EVENT-REPORT; returns its status.
-
-        Raises:
-            NotDeliveredError: the association has ended.
-            UnreachableError: no response came in time.
-        """
-        session = self._session()
-        if session is None:
-            raise NotDeliveredError("the association has ended")
-        encoded = encode_data_set(
-            data_set, self._syntax.is_implicit_VR, self._syntax.is_little_endian
-        )
-        try:
-            report = session.send_event_report(self._context_id, event_type, encoded or b"")
-            return report.result(timeout)
-        except TimeoutError as error:
-            raise UnreachableError("no response in time") from error
-        except (ConnectionLostError, ConnectionError) as error:
-            raise NotDeliveredError("the association has ended") from error

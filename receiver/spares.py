@@ -4,6 +4,7 @@ wait until its own is.
 It keeps the name. What recovery finds in a file tells which object it is, not how it is called.
 """
 
+import itertools
 import logging
 import os
 import stat
@@ -32,6 +33,9 @@ class Spares:
         """Start making ``count`` of them."""
         self._folder = folder
         self._count = count
+        self._series = uuid.uuid4()
+        """In all names: what an earlier receiver has left bears others."""
+        self._numbers = itertools.count()
         self._ready: deque[str] = deque()
         self._wanted = threading.Event()
         self._stopping = False
@@ -82,7 +86,7 @@ class Spares:
         made: list[str] = []
         try:
             for _ in range(number):
-                path = f"{self._folder}/{uuid.uuid4()}{SPARE}"
+                path = f"{self._folder}/{self._series}-{next(self._numbers)}{SPARE}"
                 os.mknod(path, _EMPTY_FILE)
                 made.append(path)
             sync_directory(self._folder)

@@ -22,7 +22,7 @@ from benchmarks.fuzz.conversations import CONTEXTS, MAX_PDU, Pdu, conversation, 
 from benchmarks.fuzz.requests import proxied, request
 from dicom_pipeline.clock import HybridClock
 from dicom_pipeline.messages import Event
-from dicom_pipeline.storage import INCOMING
+from dicom_pipeline.storage import INCOMING, unfinished_in
 from receiver.commitment.reports import Reporter
 from receiver.commitment.requests import RefusedError, check_action, parse
 from receiver.connection import Connection
@@ -192,8 +192,8 @@ class MemoryFuzzer:
         """
         if not self._receiving.finisher.settled(_SETTLE_SECONDS):
             raise FoundError("objects are not finished in time")
-        incoming = self._root / INCOMING / _NODE
-        if left := [path.name for path in incoming.glob("*.dcm")] + [*self._receiving.in_flight()]:
+        folder = self._receiving.incoming
+        if left := {path.name for path in unfinished_in(folder.path)} | folder.in_flight():
             raise FoundError(f"left in incoming/: {left}")
         events, self._outbox.events = self._outbox.events, []
         stored = Counter((event.sop_uid, event.digest) for event in events)

@@ -114,8 +114,8 @@ def receiving_in(folder):
     """A real `Receiving` that must have nothing left in ``incoming/``."""
     receiving = receiving_into(folder / "storage", FakeOutbox())
     yield receiving
-    assert unfinished(receiving.incoming) == []
-    assert receiving.in_flight() == frozenset()
+    assert unfinished(receiving.incoming.path) == []
+    assert receiving.incoming.in_flight() == frozenset()
 
 
 def answers(transport):

@@ -143,7 +143,7 @@ class DirectReceiving(Receiving):
     def __init__(self, **options) -> None:
         super().__init__(**options, metrics=Metrics(["default"]), wait_for_event=True)
         self.finisher.stop()
-        self.finisher = InlineFinisher(self.root, self.outbox, self.leave)
+        self.finisher = InlineFinisher(self.root, self.outbox, self.incoming.leave)
 
     def receive(self, sender, sent, buffer_bytes=BUFFER_BYTES):
         return super().receive(sender, sent.request, sent.data_set, ObjectBuffer(buffer_bytes))

@@ -66,7 +66,7 @@ def left_in_incoming(root, monkeypatch):
         patch.setattr("os.link", killed)
         with pytest.raises(Killed):
             receiving.receive(SENDER, request)
-    return receiving.incoming, request
+    return receiving.incoming.path, request
 
 
 def waiting(outbox):

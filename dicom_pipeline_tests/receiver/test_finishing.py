@@ -207,6 +207,6 @@ def test_acknowledged_objects_get_their_events_behind_the_answer(tmp_path):
         assert answer is Status.SUCCESS
     assert receiving.finisher.settled(SECONDS)
     assert len(outbox.events) == 20
-    assert receiving.in_flight() == frozenset()
-    assert unfinished(receiving.incoming) == []
+    assert receiving.incoming.in_flight() == frozenset()
+    assert unfinished(receiving.incoming.path) == []
     receiving.stop()

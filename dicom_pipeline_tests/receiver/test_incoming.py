@@ -22,8 +22,8 @@ from dicom_pipeline_tests.receiver.objects import (
     store_request,
     unfinished,
 )
-from receiver.incoming import IncomingObject, ObjectBuffer
-from receiver.object_file import ObjectFile
+from receiver.incoming import BUFFER_BYTES, DIRECT_BYTES, IncomingObject, ObjectBuffer
+from receiver.object_file import BLOCK, ObjectFile
 from receiver.part10 import HEAD_BYTES, read_head
 from receiver.statuses import Status
 
@@ -145,12 +145,66 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
     assert path.read_bytes() == HEAD + data
 
 
+LARGE = DIRECT_BYTES + 8 * BLOCK
+
+
+FULL = BUFFER_BYTES - HEAD_BYTES
+
+
+@pytest.mark.parametrize(
+    "length", [LARGE, LARGE + 2, LARGE + BLOCK - HEAD_BYTES, LARGE + 4094, FULL - 10, FULL]
+)
+@pytest.mark.parametrize("before", [100, LARGE, LARGE + 2, LARGE + 500])
+def test_a_large_file_ends_with_a_whole_block_whatever_came_before(tmp_path, length, before):
+    buffer = ObjectBuffer()
+    for size in (before, length):
+        stored = an_object(path := tmp_path / f"{size}.dcm", buffer=buffer)
+        data = noise(size)
+        put(stored, data, 100_000)
+        spilled = stored.spilled
+        stored.fit()
+        assert HEAD_BYTES <= stored.head_bytes < HEAD_BYTES + BLOCK
+        stored.write(head := b"h" * stored.head_bytes)
+        stored.sync()
+        assert path.read_bytes() == head + data
+        path.unlink()
+    assert spilled or (stored.head_bytes + length) % BLOCK == 0
+
+
+@pytest.mark.parametrize("length", [DIRECT_BYTES // 2, LARGE + 1])
+def test_a_small_file_or_one_of_odd_length_has_the_shortest_head(tmp_path, length):
+    buffer = ObjectBuffer()
+    buffer.head_bytes = HEAD_BYTES + 1000
+    stored = an_object(path := tmp_path / "object.dcm", buffer=buffer)
+    put(stored, data := noise(length), 100_000)
+    stored.fit()
+    stored.write(HEAD)
+    stored.sync()
+    assert path.read_bytes() == HEAD + data
+
+
+@pytest.mark.parametrize("head_bytes", [HEAD_BYTES, BLOCK, BLOCK + 1000])
+def test_a_spilled_object_keeps_the_room_that_was_left_for_its_head(tmp_path, head_bytes):
+    buffer = ObjectBuffer(4 * BLOCK)
+    buffer.head_bytes = head_bytes
+    stored = an_object(path := tmp_path / "object.dcm", buffer=buffer)
+    put(stored, data := noise(100_000), 5000)
+    with stored.in_file() as data_set:
+        assert data_set == data
+    stored.fit()
+    assert stored.head_bytes == head_bytes
+    assert path.read_bytes() == bytes(head_bytes) + data, "recovery sees it is not complete"
+    stored.write(head := b"h" * head_bytes)
+    stored.sync()
+    assert path.read_bytes() == head + data
+
+
 @pytest.fixture
 def receiving(tmp_path):
     receiving = receiving_into(tmp_path / "storage", FakeOutbox())
     yield receiving
-    assert unfinished(receiving.incoming) == []
-    assert receiving.in_flight() == frozenset()
+    assert unfinished(receiving.incoming.path) == []
+    assert receiving.incoming.in_flight() == frozenset()
 
 
 def receive(receiving, sent):
@@ -214,7 +268,7 @@ def test_bad_fields_in_the_first_buffer_refuse_before_anything_is_written(receiv
     sent = request_for(make_dataset(StudyInstanceUID=None, PixelData=bytes(5 * BUFFER)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
     reception.append(memoryview(sent.data_set)[: 2 * BUFFER])
-    assert unfinished(receiving.incoming) == []
+    assert unfinished(receiving.incoming.path) == []
     reception.append(memoryview(sent.data_set)[2 * BUFFER :])
     assert reception.finish() is Status.NO_STUDY
 
@@ -223,8 +277,8 @@ def test_a_large_object_that_never_ends_leaves_nothing(receiving):
     sent = request_for(make_dataset(PixelData=bytes(5 * BUFFER)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(BUFFER))
     reception.append(memoryview(sent.data_set)[: 3 * BUFFER])
-    (path,) = unfinished(receiving.incoming)
-    assert receiving.in_flight() == {path.name}, "recovery leaves it alone"
+    (path,) = unfinished(receiving.incoming.path)
+    assert receiving.incoming.in_flight() == {path.name}, "recovery leaves it alone"
     assert path.read_bytes()[:HEAD_BYTES] == bytes(HEAD_BYTES)
     reception.discard()
 

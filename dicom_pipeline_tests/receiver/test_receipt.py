@@ -165,7 +165,7 @@ def test_bytes_that_recovery_placed_late_are_no_duplicate_of_the_current_object(
         disk.setattr("os.link", failing_link)
         assert receiving.receive(SENDER, first) is Status.OUT_OF_RESOURCES
     assert receiving.receive(SENDER, second) is Status.SUCCESS
-    assert recover(root, receiving.incoming, outbox).finished == 1
+    assert recover(root, receiving.incoming.path, outbox).finished == 1
 
     assert receiving.receive(SENDER, first) is Status.SUCCESS
     current = max(outbox.events, key=lambda event: event.row_version)
@@ -206,7 +206,7 @@ def test_the_file_and_its_folders_are_synced_before_the_event(root, monkeypatch)
             calls.extend(("event", event.file_path) for event in events)
 
     receiving = receiving_into(root, Outbox())
-    monkeypatch.setattr(receiving.spares, "take", lambda: None)
+    monkeypatch.setattr(receiving.incoming.spares, "take", lambda: None)
     monkeypatch.setattr(os, "fsync", note)
     receiving.receive(SENDER, request_for(make_dataset(SOPInstanceUID="1.2.3.4.5")))
     folder = root / "default/20240131/1.2.3/1.2.3.4"

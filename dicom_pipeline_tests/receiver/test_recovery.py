@@ -60,21 +60,21 @@ def test_a_crash_behind_the_write_ends_in_one_file_and_its_event(
     request = request_for(make_dataset())
     crash_in(monkeypatch, receiving, request, target)
     before = {event.trace_id for event in outbox.events}
-    recover(tmp_path, receiving.incoming, outbox)
-    recover(tmp_path, receiving.incoming, outbox)
+    recover(tmp_path, receiving.incoming.path, outbox)
+    recover(tmp_path, receiving.incoming.path, outbox)
     assert len({event.trace_id for event in outbox.events}) == 1
     assert before <= {event.trace_id for event in outbox.events}
     event = outbox.events[-1]
     assert event.duplicate_of is None
     assert (tmp_path / event.file_path).read_bytes().endswith(request.data_set)
     assert (tmp_path / event.file_path).stat().st_nlink == 1
-    assert unfinished(receiving.incoming) == []
+    assert unfinished(receiving.incoming.path) == []
 
 
 def test_a_recovered_event_is_the_one_that_was_lost(tmp_path, receiving, outbox, monkeypatch):
     request = request_for(make_dataset())
     crash_in(monkeypatch, receiving, request, STEPS["before it leaves incoming"])
-    recover(tmp_path, receiving.incoming, outbox)
+    recover(tmp_path, receiving.incoming.path, outbox)
     lost, recovered = outbox.events
     assert recovered == lost
 
@@ -84,21 +84,21 @@ def test_an_incomplete_file_is_removed_for_it_was_never_acknowledged(
     tmp_path, receiving, outbox, monkeypatch, length
 ):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = unfinished(receiving.incoming)
+    (path,) = unfinished(receiving.incoming.path)
     os.truncate(path, length % path.stat().st_size)
-    assert recover(tmp_path, receiving.incoming, outbox).removed == 1
-    assert (unfinished(receiving.incoming), outbox.events) == ([], [])
+    assert recover(tmp_path, receiving.incoming.path, outbox).removed == 1
+    assert (unfinished(receiving.incoming.path), outbox.events) == ([], [])
 
 
 def test_a_file_with_other_bytes_than_its_digest_is_removed(
     tmp_path, receiving, outbox, monkeypatch
 ):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = unfinished(receiving.incoming)
+    (path,) = unfinished(receiving.incoming.path)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert recover(tmp_path, receiving.incoming, outbox).removed == 1
+    assert recover(tmp_path, receiving.incoming.path, outbox).removed == 1
     assert outbox.events == []
 
 
@@ -108,7 +108,7 @@ def test_a_resend_between_crash_and_recovery_keeps_one_file(
     request = request_for(make_dataset())
     crash_in(monkeypatch, receiving, request, STEPS["before the event"])
     assert receiving.receive(SENDER, request) is Status.SUCCESS
-    recover(tmp_path, receiving.incoming, outbox)
+    recover(tmp_path, receiving.incoming.path, outbox)
     assert {event.duplicate_of for event in outbox.events} == {None}
     assert len({event.file_path for event in outbox.events}) == 1
     assert len(list(Path(tmp_path / "default").rglob("*.dcm"))) == 1
@@ -123,7 +123,7 @@ def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
     )
     crash_in(monkeypatch, receiving, first, STEPS["before the event"])
     receiving.receive(SENDER, other)
-    recover(tmp_path, receiving.incoming, outbox)
+    recover(tmp_path, receiving.incoming.path, outbox)
     late, recovered = outbox.events
     assert recovered.file_name == "1.2.3.8.dcm"
     assert recovered.version < late.version
@@ -132,8 +132,8 @@ def test_other_bytes_between_crash_and_recovery_give_the_first_no_second_name(
 
 def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monkeypatch):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
-    (path,) = unfinished(receiving.incoming)
-    recover(tmp_path, receiving.incoming, outbox, lambda: {path.name})
+    (path,) = unfinished(receiving.incoming.path)
+    recover(tmp_path, receiving.incoming.path, outbox, lambda: {path.name})
     assert path.exists()
     assert outbox.events == []
 
@@ -141,11 +141,12 @@ def test_what_is_being_received_is_left_alone(tmp_path, receiving, outbox, monke
 def test_a_receipt_is_in_flight_while_its_file_lies_in_incoming(tmp_path):
     class Outbox(FakeOutbox):
         def add(self, events):
-            assert {path.name for path in unfinished(receiving.incoming)} == receiving.in_flight()
+            folder = receiving.incoming
+            assert {path.name for path in unfinished(folder.path)} == folder.in_flight()
 
     receiving = receiving_into(tmp_path, Outbox())
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
-    assert receiving.in_flight() == frozenset()
+    assert receiving.incoming.in_flight() == frozenset()
 
 
 def test_while_the_outbox_fails_files_wait_for_the_next_pass(
@@ -153,9 +154,9 @@ def test_while_the_outbox_fails_files_wait_for_the_next_pass(
 ):
     crash_in(monkeypatch, receiving, request_for(make_dataset()), "os.link")
     outbox.failure = TransientError("full")
-    assert recover(tmp_path, receiving.incoming, outbox).left == 1
+    assert recover(tmp_path, receiving.incoming.path, outbox).left == 1
     outbox.failure = None
-    assert recover(tmp_path, receiving.incoming, outbox).finished == 1
+    assert recover(tmp_path, receiving.incoming.path, outbox).finished == 1
     assert len(outbox.events) == 1
 
 
@@ -171,9 +172,9 @@ def test_an_outbox_that_takes_nothing_is_not_asked_about_every_file(tmp_path, re
     outbox.failure = TransientError("full")
     for _ in range(10):
         receiving.receive(SENDER, request_for(make_dataset()))
-    assert recover(tmp_path, receiving.incoming, Outbox()) == (0, 0, 10)
+    assert recover(tmp_path, receiving.incoming.path, Outbox()) == (0, 0, 10)
     assert len(asked) == 3
-    assert recover(tmp_path, receiving.incoming, FakeOutbox()).finished == 10
+    assert recover(tmp_path, receiving.incoming.path, FakeOutbox()).finished == 10
 
 
 def test_nothing_to_recover_is_no_error(tmp_path, outbox):

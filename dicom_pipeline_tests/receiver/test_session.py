@@ -268,9 +268,9 @@ def test_an_object_that_has_begun_on_the_disk_leaves_nothing(receiving, end, mon
     begun = store(small(PixelData=bytes(50_000)))[:40_000]
     begun = begun[: 12 + len(ASKED) + 8 * (MAX_PDU + 6)]
     names = []
-    serve(receiving, begun, lambda: names.extend(unfinished(receiving.incoming)), end)
+    serve(receiving, begun, lambda: names.extend(unfinished(receiving.incoming.path)), end)
     assert len(names) == 1
-    assert unfinished(receiving.incoming) == []
+    assert unfinished(receiving.incoming.path) == []
     assert receiving.outbox.events == []
 
 

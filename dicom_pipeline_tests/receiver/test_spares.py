@@ -99,9 +99,9 @@ def test_without_a_spare_the_folder_is_synced_for_the_object(tmp_path, spare, mo
     receiving = receiving_into(tmp_path, FakeOutbox())
     given, syncs = [], []
     if spare:
-        wait_until(lambda: given or given.extend(filter(None, [receiving.spares.take()])) or given)
-    monkeypatch.setattr(receiving.spares, "take", lambda: given.pop() if given else None)
-    monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
+        given.append(str(taken_from(receiving.incoming.spares)))
+    monkeypatch.setattr(receiving.incoming.spares, "take", lambda: given.pop() if given else None)
+    monkeypatch.setattr(receiving.incoming, "sync", lambda: syncs.append(1))
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
     assert len(syncs) == (0 if spare else 1)
     receiving.stop()
@@ -109,39 +109,40 @@ def test_without_a_spare_the_folder_is_synced_for_the_object(tmp_path, spare, mo
 
 def test_a_spare_that_somebody_has_removed_is_done_without(tmp_path, monkeypatch):
     receiving = receiving_into(tmp_path, FakeOutbox())
-    gone, syncs = [str(receiving.incoming / "gone.spare")], []
-    monkeypatch.setattr(receiving.spares, "take", lambda: gone.pop() if gone else None)
-    monkeypatch.setattr(receiving, "sync_incoming", lambda: syncs.append(1))
+    gone, syncs = [str(receiving.incoming.path / "gone.spare")], []
+    monkeypatch.setattr(receiving.incoming.spares, "take", lambda: gone.pop() if gone else None)
+    monkeypatch.setattr(receiving.incoming, "sync", lambda: syncs.append(1))
     assert receiving.receive(SENDER, request_for(make_dataset())) is Status.SUCCESS
     assert syncs == [1]
     receiving.stop()
-    assert receiving.in_flight() == frozenset()
+    assert receiving.incoming.in_flight() == frozenset()
 
 
 def test_an_object_that_could_not_be_finished_is_recovered_from_its_spare_file(tmp_path):
     full = FakeOutbox()
     full.failure = OutboxError("full")
     receiving = receiving_into(tmp_path, full)
-    wait_until(lambda: lying_in(receiving.incoming))
+    wait_until(lambda: lying_in(receiving.incoming.path))
     receiving.receive(SENDER, request_for(make_dataset()))
     outbox = FakeOutbox()
-    assert recover(tmp_path, receiving.incoming, outbox, receiving.in_flight).finished == 1
-    assert lying_in(receiving.incoming), "the empty ones are the next objects'"
+    folder = receiving.incoming
+    assert recover(tmp_path, folder.path, outbox, folder.in_flight).finished == 1
+    assert lying_in(folder.path), "the empty ones are the next objects'"
     assert len(outbox.events) == 1
     receiving.stop()
 
 
 def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_path, monkeypatch):
     receiving = receiving_into(tmp_path, FakeOutbox())
-    spare = str(taken_from(receiving.spares))
-    monkeypatch.setattr(receiving.spares, "take", lambda: spare)
+    spare = str(taken_from(receiving.incoming.spares))
+    monkeypatch.setattr(receiving.incoming.spares, "take", lambda: spare)
     sent = request_for(make_dataset(PixelData=bytes(20_000)))
     reception = receiving.begin(SENDER, sent.request, ObjectBuffer(2 * BLOCK))
     reception.append(memoryview(sent.data_set))
-    assert len(unfinished(receiving.incoming)) == 1
+    assert len(unfinished(receiving.incoming.path)) == 1
     receiving.stop()
     assert reception.finish() is Status.OUT_OF_RESOURCES
-    assert unfinished(receiving.incoming) == []
+    assert unfinished(receiving.incoming.path) == []
 
 
 def test_a_spare_file_that_cannot_be_opened_is_an_error_and_recovery_s(tmp_path, monkeypatch):
@@ -149,11 +150,11 @@ def test_a_spare_file_that_cannot_be_opened_is_an_error_and_recovery_s(tmp_path,
         raise OSError(errno.EMFILE, "Too many open files")
 
     receiving = receiving_into(tmp_path, FakeOutbox())
-    wait_until(lambda: lying_in(receiving.incoming))
+    wait_until(lambda: lying_in(receiving.incoming.path))
     with monkeypatch.context() as full:
         full.setattr(os, "open", refuse)
         assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
-    assert receiving.in_flight() == frozenset()
+    assert receiving.incoming.in_flight() == frozenset()
     receiving.stop()
 
 

@@ -93,7 +93,7 @@ def running(tmp_path, peers="", **options):
 
 def stored(receiver):
     """The files under their final names, once every receipt has ended."""
-    wait_until(lambda: not receiver.receiving.in_flight())
+    wait_until(lambda: not receiver.receiving.incoming.in_flight())
     return sorted(receiver.settings.storage.rglob("*.dcm"))
 
 
