@@ -25,6 +25,7 @@ from benchmarks.soak_senders import SENDERS, TIMEOUT_SECONDS, Budget, World, kee
 from benchmarks.systems import REPOSITORY, DicomPipeline, found, pipeline
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, decode_event
+from dicom_pipeline.storage import unfinished
 
 _OVERRIDES: Final = {
     "RECEIVER_MAX_ASSOCIATIONS": "64",
@@ -198,7 +199,7 @@ def undelivered(server: DicomPipeline, acknowledged: Iterable[str], seconds: flo
     files = ((settings.storage / path, size) for (_, path), size in sizes.items())
     broken = [file for file, size in files if not file.exists() or file.stat().st_size != size]
     findings += [f"no file, or not whole: {file}" for file in broken[:_SHOWN_FAILURES]]
-    if left := list((settings.storage / "incoming").rglob("*.dcm")):
+    if left := list(unfinished(settings.storage)):
         findings.append(f"{len(left)} objects still in incoming/")
     return findings
 

@@ -142,7 +142,6 @@ def row_version(version: int, phase: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-@lru_cache(maxsize=1024)
 def uid_hash(uid: str) -> int:
     """First 8 bytes of the SHA-256 of a UID, big-endian, signed: fits a BIGINT."""
     return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big", signed=True)

@@ -133,8 +133,21 @@ def unfinished_in(folder: Path) -> Iterator[Path]:
     yield from folder.glob("*.dcm")
     for path in folder.glob(f"*{SPARE}"):
         with suppress(FileNotFoundError):  # its object is finished
-            if path.stat().st_size:
+            if holds_something(path):
                 yield path
+
+
+def holds_something(path: Path) -> bool:
+    """Whether a file is not empty. It is opened for that: NFS may tell an old size otherwise.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.fstat(descriptor).st_size > 0
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:

@@ -5,6 +5,7 @@ Exit status: 0 stopped, 2 configuration error, 1 anything else.
 
 import gc
 import logging
+import select
 import signal
 import socket
 import sys
@@ -43,6 +44,8 @@ def run() -> int:
         place = _place(sys.argv[1:])
         if settings.receiver_processes > 1 and place is None:
             return ReceiverProcesses(settings).run(stop)
+        if place is not None:
+            _stop_with(place, stop)
         receiver = Receiver(settings, place=place)
         receiver.start()
         gc.freeze()  # what is there now stays: no collection need look at it again
@@ -66,6 +69,21 @@ def _place(arguments: Sequence[str]) -> socket.socket | None:
             place.set_inheritable(False)
             return place
     return None
+
+
+def _stop_with(place: socket.socket, stop: threading.Event) -> None:
+    """Set the event once nobody can give connections to the place any more.
+
+    A parent that is killed ends its children, but for one that it was only just starting.
+    """
+    hung_up = select.poll()
+    hung_up.register(place, 0)  # a hang-up is told without being asked for
+
+    def wait() -> None:
+        hung_up.poll()
+        stop.set()
+
+    threading.Thread(target=wait, name="place", daemon=True).start()
 
 
 def _stop_by_signal() -> threading.Event:

@@ -13,7 +13,10 @@ from receiver.wire import ConnectionLostError
 
 
 class EventReports:
-    """Those that the peer has still to answer, by Message ID. Guarded by the caller."""
+    """Those that the peer has still to answer, by Message ID.
+
+    The caller guards `begin` and `end`.
+    """
 
     def __init__(self) -> None:
         """None yet."""

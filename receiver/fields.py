@@ -44,6 +44,8 @@ class KeyFields(NamedTuple):
     number_of_frames: int | None
     complete: bool
     """Whether the scan came past the last attribute or to the data set's proper end."""
+    past: bool
+    """Whether it came past the last attribute: no matter what follows."""
     findings: tuple[str, ...]
 
 
@@ -109,6 +111,7 @@ def _interpret(found: Found, character_set: Sequence[str]) -> KeyFields:
         study_date=_study_date(_ascii(values.get(STUDY_DATE)), findings),
         number_of_frames=_number_of_frames(_ascii(values.get(NUMBER_OF_FRAMES)), findings),
         complete=found.complete,
+        past=found.past,
         findings=tuple(findings),
     )
 

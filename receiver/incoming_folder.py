@@ -48,6 +48,9 @@ class IncomingFolder:
         try:
             return ObjectFile(path, direct=direct, spare=spare)
         except OSError:
+            if spare:  # nobody else will use it
+                with suppress(OSError):
+                    os.unlink(path)  # noqa: PTH108 - a string, as everywhere here
             self.leave(path)
             raise
 

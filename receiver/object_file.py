@@ -100,9 +100,12 @@ class ObjectFile:
         """Make the bytes durable, and close the file.
 
         Raises:
-            OSError: they are not on disk.
+            OSError: they are not on disk; or somebody has removed the file, as one may that looks
+                empty.
         """
         os.fsync(self._descriptor)
+        if not os.fstat(self._descriptor).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         self._close()
 
     def discard(self) -> None:

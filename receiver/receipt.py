@@ -262,7 +262,7 @@ class Reception:
             fields = self._reader.read(data_set, syntax, terms)
         except UnreadableDataSetError as error:
             raise Refusal(Status.UNREADABLE) from error
-        if not fields.complete and not whole:
+        if not fields.past and not whole:  # what has come may end where an element does
             return None
         check_fields(fields, self._request)
         return fields

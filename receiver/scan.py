@@ -43,6 +43,8 @@ _ELEMENTS: Final = 1_000_000
 _INFLATED: Final = (1 << 18, 1 << 26)
 """How much of a deflated data set is inflated: first, and at most (bytes)."""
 
+_PATIENCE: Final = 2
+
 _DELIMITERS: Final = 0xFFFE
 _ENDS: Final = frozenset({0xFFFE_E00D, 0xFFFE_E0DD})
 """Item and Sequence Delimitation Item."""
@@ -62,6 +64,8 @@ class Found(NamedTuple):
     """The wanted values of the top level, by tag."""
     complete: bool
     """Whether the scan came past the last wanted element or to the data set's proper end."""
+    past: bool = False
+    """Whether it came past the last wanted element: no matter what follows."""
 
 
 class _Encoding(NamedTuple):
@@ -98,6 +102,8 @@ class Scanner:
         self._layout: Layout | None = None
         self._misfits = 0
         """Data sets in succession that had another layout."""
+        self._patience = _PATIENCE
+        """The layout is learned from the last of so many."""
 
     def scan(self, data_set: bytes | memoryview, transfer_syntax_uid: str) -> Found:
         """The wanted values of an encoded data set.
@@ -113,27 +119,28 @@ class Scanner:
             return _scan_deflated(data_set)
         encoding = _encoding_of(data_set, transfer_syntax_uid)
         if encoding is _EXPLICIT_LITTLE and (values := self._scan_plain(data_set)) is not None:
-            return Found(values, complete=True)
+            return Found(values, complete=True, past=True)
         return _scan_any(data_set, encoding)
 
     def _scan_plain(self, data_set: bytes | memoryview) -> dict[int, bytes] | None:
         """The wanted values of an ordinary data set in explicit VR little endian; None: it is not.
 
         A layout is learned from the second in succession that differs: after a single one, others
-        of the old layout may come.
+        of the old layout may come. When none is ever met again, ever less often: it is in vain.
         """
         layout, common = self._layout, 0
         if layout is not None:
             common = layout.common(data_set)
             if common == len(layout.headers):
-                self._misfits = 0
+                self._misfits, self._patience = 0, _PATIENCE
                 return layout.values(data_set)
             if common > len(layout.headers) // 2:
                 self._misfits = 0
                 return _walk_on(data_set, layout, common)
         self._misfits += 1
-        if self._misfits == 1:
+        if self._misfits < self._patience:
             return _walk(data_set)
+        self._misfits, self._patience = 0, 2 * self._patience
         visited: list[Header] = []
         values = _walk(data_set, visited=visited)
         if values is not None and len(visited) <= LONGEST:
@@ -282,7 +289,7 @@ def _scan_any(data_set: bytes | memoryview, encoding: _Encoding) -> Found:
             if enclosing:
                 encoding = enclosing.pop()
         elif not enclosing and tag > NUMBER_OF_FRAMES:
-            return Found(values, complete=True)
+            return Found(values, complete=True, past=True)
         elif length == _UNDEFINED:
             enclosing.append(encoding)
             encoding = _IMPLICIT_LITTLE if vr == b"UN" else encoding

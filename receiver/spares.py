@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from dicom_pipeline.storage import SPARE, sync_directory
+from dicom_pipeline.storage import SPARE, holds_something, sync_directory
 from receiver.failures import described
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def clear(folder: Path) -> None:
     What cannot be removed now stays for the next call.
     """
     for path in folder.glob(f"*{SPARE}"):
-        if not path.stat().st_size:
+        if not holds_something(path):
             _remove(str(path))
 
 

@@ -196,6 +196,7 @@ def _by_its_path(relative: str, head: Head, receipt: Receipt, size: int) -> Cont
         study_date=day if day.strip("0") else "",
         number_of_frames=None,
         complete=False,
+        past=False,
         findings=(),
     )
     try:

@@ -25,6 +25,7 @@ from benchmarks.template import Template, uids
 from benchmarks.wire import StoreMessage, WireError, associate, instance_uid
 from dicom_pipeline.event_log import open_event_log
 from dicom_pipeline.messages import STORAGE_QUEUE, OffsetRange, decode_event
+from dicom_pipeline.storage import unfinished
 
 RECEIVER_SECONDS: Final = 2
 """The receiver's timeouts."""
@@ -168,7 +169,7 @@ class NetworkFuzzer:
                 self.findings.append(f"acknowledged without an event: {sorted(missing)[:5]}")
                 return
             time.sleep(0.5)
-        if left := list((self._server.settings.storage / "incoming").rglob("*.dcm")):
+        if left := list(unfinished(self._server.settings.storage)):
             self.findings.append(f"{len(left)} objects still in incoming/")
 
     def _events(self) -> set[str]:

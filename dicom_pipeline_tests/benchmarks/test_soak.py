@@ -73,9 +73,10 @@ def test_an_event_without_its_whole_file_is_a_finding(received, spoil):
     assert undelivered(server, [event.sop_uid], 0) == [f"no file, or not whole: {file}"]
 
 
-def test_an_object_that_stays_in_incoming_is_a_finding(received):
+@pytest.mark.parametrize("name", ["1.dcm", "1.spare"])
+def test_an_object_that_stays_in_incoming_is_a_finding(received, name):
     server, event, _ = received
-    left = server.settings.storage / "incoming" / "node" / "1.dcm"
+    left = server.settings.storage / "incoming" / "node" / name
     left.parent.mkdir(parents=True)
-    left.write_bytes(b"")
+    left.write_bytes(b"object")
     assert undelivered(server, [event.sop_uid], 0) == ["1 objects still in incoming/"]

@@ -11,6 +11,7 @@ from dicom_pipeline.settings import Settings
 from dicom_pipeline_tests.receiver.objects import SENDER
 from receiver.commitment.requests import MAX_BYTES, MAX_REFERENCES, ActionStatus
 from receiver.commitment.transactions import FailureReason
+from receiver.object_file import BLOCK
 from receiver.part10 import (
     HEAD_BYTES,
     IMPLEMENTATION_CLASS_UID,
@@ -110,6 +111,7 @@ def test_numbers_and_names_are_those_of_the_code(name):
         f"`{IMPLEMENTATION_VERSION_NAME}`",
         f"`{PRIVATE_CREATOR_UID}`",
         f"{HEAD_BYTES} ",
+        f"{HEAD_BYTES + BLOCK - 2} ",
         f"{MAX_REFERENCES:,}",
         f"{MAX_BYTES >> 20} MiB",
     ):

@@ -313,7 +313,7 @@ def test_the_fast_scan_finds_what_the_general_one_finds_or_leaves_it_to_that(dat
     fast = scan._walk(data_set)
     if fast is not None:
         general = scan._scan_any(data_set, scan._EXPLICIT_LITTLE)
-        assert (fast, True) == general
+        assert (fast, True, True) == general
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -330,7 +330,7 @@ def test_both_scans_agree_on_the_files_of_pydicom():
         fast = scan._walk(data_set)
         if fast is not None:
             plain += 1
-            assert (fast, True) == scan._scan_any(data_set, scan._EXPLICIT_LITTLE), path.name
+            assert (fast, True, True) == scan._scan_any(data_set, scan._EXPLICIT_LITTLE), path.name
     assert plain > 40, "and most are plain"
 
 
@@ -432,3 +432,15 @@ def test_a_layout_of_very_many_elements_is_not_kept():
         scan.Scanner().scan(data_set, EXPLICIT)
     ] * 3
     assert scanner._layout is None
+
+
+def test_layouts_that_are_never_met_again_are_learned_less_and_less_often(monkeypatch):
+    learned = []
+    real = scan.Layout
+    monkeypatch.setattr(scan, "Layout", lambda *args: learned.append(1) or real(*args))
+    data_sets = [
+        encode_dataset(make_dataset(SOPInstanceUID="1.2.3" + "4" * (2 * each)))
+        for each in range(25)
+    ]
+    assert read_one_after_another(data_sets) == [read_fields(each, EXPLICIT) for each in data_sets]
+    assert len(learned) == 3  # from the 2nd, the 6th and the 14th

@@ -246,6 +246,27 @@ def test_fields_behind_a_sequence_larger_than_the_buffer_are_found(receiving, si
     assert stored_bytes(receiving) == data_set
 
 
+@pytest.mark.parametrize("group", [0x0009, 0x0011, 0x0021])
+@pytest.mark.parametrize("beyond", [-2, 0, 2])
+@pytest.mark.parametrize("head_bytes", [HEAD_BYTES, HEAD_BYTES + 888])
+def test_an_element_that_ends_with_the_buffer_hides_none_that_follows(
+    receiving, group, beyond, head_bytes
+):
+    dataset = make_dataset(SOPInstanceUID="1.2.5", NumberOfFrames=3, PixelData=bytes(9 * BLOCK))
+    dataset.add_new(group << 16 | 0x10, "LO", "SOMEBODY")
+    dataset.add_new(group << 16 | 0x1001, "OB", b"")
+    before = encode_dataset(dataset).index(element(group, 0x1001, "OB", b"")) + 12
+    buffer = ObjectBuffer(4 * BLOCK)
+    buffer.head_bytes = head_bytes
+    dataset[group << 16 | 0x1001].value = bytes(4 * BLOCK - head_bytes - before + beyond)
+    sent = request_for(dataset)
+    reception = receiving.begin(SENDER, sent.request, buffer)
+    reception.append(memoryview(sent.data_set))
+    assert reception.finish() is Status.SUCCESS
+    (event,) = receiving.outbox.events
+    assert (event.patient_id, event.number_of_frames) == ("P1", 3)
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

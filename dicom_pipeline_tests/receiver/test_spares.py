@@ -122,8 +122,10 @@ def test_an_object_that_could_not_be_finished_is_recovered_from_its_spare_file(t
     full = FakeOutbox()
     full.failure = OutboxError("full")
     receiving = receiving_into(tmp_path, full)
-    wait_until(lambda: lying_in(receiving.incoming.path))
+    spares = [str(taken_from(receiving.incoming.spares))]
+    receiving.incoming.spares.take = lambda: spares.pop() if spares else None
     receiving.receive(SENDER, request_for(make_dataset()))
+    assert [path.suffix for path in unfinished(receiving.incoming.path)] == [SPARE]
     outbox = FakeOutbox()
     folder = receiving.incoming
     assert recover(tmp_path, folder.path, outbox, folder.in_flight).finished == 1
@@ -145,16 +147,36 @@ def test_an_object_that_began_before_the_stop_and_ends_after_it_is_refused(tmp_p
     assert unfinished(receiving.incoming.path) == []
 
 
-def test_a_spare_file_that_cannot_be_opened_is_an_error_and_recovery_s(tmp_path, monkeypatch):
+def test_a_spare_file_that_cannot_be_opened_is_removed_and_the_object_refused(
+    tmp_path, monkeypatch
+):
     def refuse(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
     receiving = receiving_into(tmp_path, FakeOutbox())
-    wait_until(lambda: lying_in(receiving.incoming.path))
+    spare = taken_from(receiving.incoming.spares)
+    monkeypatch.setattr(receiving.incoming.spares, "take", lambda: str(spare))
     with monkeypatch.context() as full:
         full.setattr(os, "open", refuse)
         assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
     assert receiving.incoming.in_flight() == frozenset()
+    receiving.stop()
+    assert list(receiving.incoming.path.iterdir()) == []
+
+
+def test_an_object_whose_file_somebody_has_removed_is_not_acknowledged(tmp_path, monkeypatch):
+    receiving = receiving_into(tmp_path, FakeOutbox())
+    real = os.fsync
+
+    def remove_and_sync(descriptor):
+        for path in unfinished(receiving.incoming.path):
+            path.unlink()
+        real(descriptor)
+
+    with monkeypatch.context() as foreign:
+        foreign.setattr(os, "fsync", remove_and_sync)
+        assert receiving.receive(SENDER, request_for(make_dataset())) is Status.OUT_OF_RESOURCES
+    assert receiving.outbox.events == []
     receiving.stop()
 
 
