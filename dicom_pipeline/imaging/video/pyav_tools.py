@@ -197,18 +197,23 @@ def _decoded(
     context.options = dict(DECODER_OPTIONS)
     context.thread_type, context.thread_count = "AUTO", THREADS
     context.flags |= Flags.copy_opaque
-    for packet in container.demux([video, *(audio.streams if audio else [])]):
-        try:
-            if audio and packet.stream is not video:
-                audio.add(packet)
-                continue
-            if packet.is_corrupt:
-                damage.append("a packet is incomplete")
-            if packet.size:
-                packet.opaque = (packet.pos, packet.pts)
-            yield from context.decode(packet)
-        except FFmpegError as error:
-            damage.append(type(error).__name__)
+    try:
+        for packet in container.demux([video, *(audio.streams if audio else [])]):
+            try:
+                if audio and packet.stream is not video:
+                    audio.add(packet)
+                    continue
+                if packet.is_corrupt:
+                    damage.append("a packet is incomplete")
+                if packet.size:
+                    packet.opaque = (packet.pos, packet.pts)
+                yield from context.decode(packet)
+            except FFmpegError as error:
+                damage.append(type(error).__name__)
+    finally:
+        # A decoder's thread that gives a packet back needs the GIL for what the packet bears, and
+        # who frees the decoder holds it and waits for the thread: for ever. This waits without it.
+        context.flush_buffers()
 
 
 def _digest(frame: VideoFrame) -> bytes:
