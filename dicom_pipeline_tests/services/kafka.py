@@ -8,7 +8,6 @@ an ``EVENT_LOG_URL`` on it whose topics no other test has.
 import logging
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 import uuid
@@ -37,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dicom_pipeline.cli.network import free_port
 from dicom_pipeline_tests.services.maven import cached_jars
-from dicom_pipeline_tests.services.server import ServerProcess
+from dicom_pipeline_tests.services.server import ServerProcess, run_setup
 
 VERSION = "4.1.0"
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
@@ -193,11 +192,9 @@ class KafkaBroker(ServerProcess):
             "--config": self._settings,
             "--add-scram": f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]",
         }
-        subprocess.run(
+        run_setup(
             [*self._program, "kafka.tools.StorageTool", "format", *chain(*options.items())],
-            check=True,
-            capture_output=True,
-            timeout=_START_SECONDS,
+            _START_SECONDS,
         )
 
 

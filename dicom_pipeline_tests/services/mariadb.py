@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import pymysql
 import pytest
 
 from dicom_pipeline.cli.network import free_port
-from dicom_pipeline_tests.services.server import HOST, ServerProcess
+from dicom_pipeline_tests.services.server import HOST, ServerProcess, run_setup
 
 USER = "pipeline"
 PASSWORD = "s3cret/@word"  # quoted in URLs, and easy to find where it must not be
@@ -142,7 +141,7 @@ class MariaDb(ServerProcess):
             *(["--user=root"] if os.geteuid() == 0 else []),
             "--innodb-log-file-size=16M",
         ]
-        subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
+        run_setup(command, START_SECONDS)
 
     def answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dicom_pipeline.cli.network import free_port
+from dicom_pipeline_tests.services.server import HOST, run_setup
 
-HOST = "127.0.0.1"
 USER = "pipeline"
 PASSWORD = "s3cret-of-postgres"
 START_SECONDS = 60
@@ -92,14 +92,12 @@ class Postgres:
     def _run(self, name: str, *arguments: str) -> None:
         program = _program(name)
         assert program is not None
-        subprocess.run(
+        run_setup(
             [program, *arguments],
+            START_SECONDS,
             user=self._account,
             cwd=self._folder,
             env={**os.environ, "PGPASSWORD": PASSWORD},
-            check=True,
-            capture_output=True,
-            timeout=START_SECONDS,
         )
 
 

@@ -8,11 +8,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dicom_pipeline.process_tree import die_with_parent
 
 HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
+
+
+def run_setup(command: Sequence[str | Path], seconds: float, **options: Any) -> None:
+    """Run what a server needs before its first start.
+
+    Args:
+        command: the program and its arguments.
+        seconds: how long it may take.
+        options: further ones of `subprocess.run`.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed.
+    """
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        check=False,
+        **options,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout[-2000:]}")
 
 
 class ServerProcess(ABC):
