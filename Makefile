@@ -1,7 +1,7 @@
 # The two commands of this project: `make demo` and `make test`. Each does its own set-up.
 SHELL := /bin/bash
 VENV := .venv
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/find-python)
 BIN := $(VENV)/bin
 # Two files of tests at a time: most tests wait for something. Three took as long, and missed deadlines.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -15,8 +15,9 @@ help: ## show this list
 
 # The stamp is newer than the lock file once the environment holds what the lock file names.
 $(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)"
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "dicom-pipeline needs Python 3.11 or newer: set PYTHON=/path/to/python3")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
