@@ -116,7 +116,14 @@ class Connection(socket.socket):
             self._budget -= len(data)
         return data
 
-    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:
+    def receive(
+        self,
+        buffer: memoryview,
+        timeout: float,
+        *,
+        fill: bool,
+        quick: bool = True,
+    ) -> int:
         """Receive at least a byte, or wait until the buffer is full; 0 at the end.
 
         The kernel waits, not Python: each wake-up costs more than to copy what has come.
@@ -125,9 +132,11 @@ class Connection(socket.socket):
             TimeoutError: nothing came for ``timeout`` seconds.
         """
         self._expect_within(timeout)
-        self.quick_ack()
+        if quick:
+            self.quick_ack()
+        flags = socket.MSG_WAITALL if fill else 0
         try:
-            return super().recv_into(buffer, 0, socket.MSG_WAITALL if fill else 0)
+            return super().recv_into(buffer, 0, flags)
         except BlockingIOError as error:
             raise TimeoutError from error
 
@@ -187,7 +196,14 @@ class TlsConnection(Connection, ssl.SSLSocket):
         """OpenSSL's state must not be used by a reading and a writing thread at once."""
         return threading.Lock()
 
-    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:  # noqa: ARG002
+    def receive(
+        self,
+        buffer: memoryview,
+        timeout: float,
+        *,
+        fill: bool,  # noqa: ARG002 - a record at a time
+        quick: bool = True,  # noqa: ARG002 - always, once there is nothing to decipher
+    ) -> int:
         """See `Connection.receive`; meanwhile another thread may send."""
         deadline = time.monotonic() + timeout
         while True:

@@ -7,7 +7,7 @@ buffer takes two PDUs of the greatest length: what follows the one that is read 
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 _BEFORE: Final = range(0x01, 0x04)
@@ -33,6 +33,13 @@ _HEAD: Final = struct.Struct(">BxI")
 _ITEM: Final = struct.Struct(">IBB")
 _PDV_BYTES: Final = 2
 """Context ID and control header count as part of a PDV item's length."""
+_LENGTH_BYTES: Final = 4
+"""Of an item's length, which does not count itself."""
+_BOTH_HEADS: Final = _HEAD.size + _ITEM.size
+_READ_AHEAD: Final = 1 << 15
+"""So much of a message is read before it is known what it is: small ones have come in full."""
+_PLACED_BYTES: Final = 1 << 10
+"""Shorter fragments are copied sooner than they are placed."""
 RENEW_BYTES: Final = 1 << 16
 """The network timeout starts again after so many bytes: no sender may trickle."""
 
@@ -60,8 +67,22 @@ class TooSlowError(Exception):
 class Transport(Protocol):
     """A connected socket, plain or TLS."""
 
-    def receive(self, buffer: memoryview, timeout: float, *, fill: bool) -> int:
-        """Receive at least a byte, if possible the whole buffer; 0 at the end."""
+    def receive(
+        self,
+        buffer: memoryview,
+        timeout: float,
+        *,
+        fill: bool,
+        quick: bool = True,
+    ) -> int:
+        """Receive at least a byte; 0 at the end.
+
+        Args:
+            buffer: where it goes.
+            timeout: seconds to wait for the first byte.
+            fill: if possible the whole buffer.
+            quick: the sender may wait for our TCP to acknowledge what has come.
+        """
 
     def sendall(self, data: bytes, /) -> None:
         """Send all."""
@@ -78,6 +99,10 @@ class PDV(NamedTuple):
     fragment: memoryview
 
 
+RoomFor = Callable[[int, int, int], memoryview | None]
+"""Where the fragment of a PDV belongs, by its context ID, control header and length in bytes."""
+
+
 class Wire:
     """Reads PDUs, and writes the few that a receiver sends."""
 
@@ -91,15 +116,22 @@ class Wire:
         self._idle_timeout = idle_timeout
         self._buffer = memoryview(bytearray(2 * (max_pdu + _HEAD.size)))
         self._start = self._end = 0
+        self._ahead = _READ_AHEAD
+        """How much is read at once when nothing of a PDU has come."""
         self._deadline: float | None = None
         self._renew_at = 0
 
     def between_messages(self) -> None:
         """What comes next may be long in coming."""
         self._deadline = None
+        self._ahead = _READ_AHEAD
 
-    def read(self) -> tuple[int, memoryview]:
-        """Type and body of the next PDU; the body is valid until the next call.
+    def read(self, room_for: RoomFor) -> tuple[int, Iterable[PDV]]:
+        """Type of the next PDU and what it holds, which is valid until the next call.
+
+        Args:
+            room_for: asked about long fragments: those that have a place are received there,
+                without a copy, and the PDV's fragment is that very place.
 
         Raises:
             ConnectionLostError: the connection is closed or broken.
@@ -109,17 +141,41 @@ class Wire:
         """
         if self._start == self._end:
             self._start = self._end = 0
-        self._have(_HEAD.size)
+        if self._end - self._start < _HEAD.size:
+            self._have(_HEAD.size)
         kind, length = _HEAD.unpack_from(self._buffer, self._start)
         if not P_DATA_TF <= kind <= A_ABORT:
             reason = UNEXPECTED_PDU if kind in _BEFORE else UNRECOGNISED_PDU
             raise ProtocolError(f"PDU of type {kind} in an association", reason)
         if length > self._max_pdu:
             raise ProtocolError(f"PDU of {length} bytes, {self._max_pdu} were negotiated")
-        self._have(_HEAD.size + length)
+        if self._end - self._start < _HEAD.size + length:
+            if kind == P_DATA_TF and length > _PLACED_BYTES:
+                placed = self._place(length, room_for)
+                if placed is not None:
+                    return kind, (placed,)
+            self._ahead = len(self._buffer)
+            self._have(_HEAD.size + length)
         body = self._start + _HEAD.size
         self._start = body + length
-        return kind, self._buffer[body : self._start]
+        return kind, split(self._buffer[body : self._start]) if kind == P_DATA_TF else ()
+
+    def _place(self, length: int, room_for: RoomFor) -> PDV | None:
+        """Receive the only fragment of a PDU where it belongs; None: it has no place."""
+        self._have(_BOTH_HEADS)
+        item, context_id, control = _ITEM.unpack_from(self._buffer, self._start + _HEAD.size)
+        if item + _LENGTH_BYTES != length:
+            return None
+        fragment = room_for(context_id, control, item - _PDV_BYTES)
+        if fragment is None:
+            return None
+        have = self._end - self._start - _BOTH_HEADS
+        fragment[:have] = self._buffer[self._end - have : self._end]
+        while have < len(fragment):
+            have += self._receive_into(fragment[have:], fill=True)
+        self._start = self._end = 0
+        self._ahead = _BOTH_HEADS
+        return PDV(context_id, control, fragment)
 
     def _have(self, size: int) -> None:
         """Wait until ``size`` bytes of the current PDU are in the buffer."""
@@ -133,11 +189,14 @@ class Wire:
     def _receive(self, missing: int) -> None:
         """Read what has come; of a body that has begun, wait for all that is missing."""
         fill = self._end > self._start
-        end = self._end + missing if fill else len(self._buffer)
+        end = self._end + (missing if fill else self._ahead)
+        self._end += self._receive_into(self._buffer[self._end : end], fill=fill)
+
+    def _receive_into(self, buffer: memoryview, *, fill: bool) -> int:
+        """How many bytes have come, in time."""
+        under_way = self._deadline is not None
         try:
-            received = self._transport.receive(
-                self._buffer[self._end : end], self._patience(), fill=fill
-            )
+            received = self._transport.receive(buffer, self._patience(), fill=fill, quick=under_way)
         except TimeoutError as error:
             if self._deadline is None:
                 raise IdleError(f"no PDU for {self._idle_timeout:g} s") from error
@@ -146,11 +205,11 @@ class Wire:
             raise ConnectionLostError(error.strerror or type(error).__name__) from error
         if not received:
             raise ConnectionLostError("closed by the peer")
-        self._end += received
         self._renew_at -= received
         if self._deadline is None or self._renew_at <= 0:
             self._deadline = time.monotonic() + self._network_timeout
             self._renew_at = RENEW_BYTES
+        return received
 
     def _patience(self) -> float:
         if self._deadline is None:

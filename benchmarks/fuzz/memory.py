@@ -76,7 +76,14 @@ class MemoryTransport:
         self._room = rng.choice((1 << 30,) * 9 + (rng.randrange(200),))
         """Bytes that can be sent before the connection breaks."""
 
-    def receive(self, buffer: memoryview, _timeout: float, *, fill: bool) -> int:
+    def receive(
+        self,
+        buffer: memoryview,
+        timeout: float,  # noqa: ARG002 - nothing is waited for
+        *,
+        fill: bool,
+        quick: bool = True,  # noqa: ARG002
+    ) -> int:
         """A part, or the end."""
         if not buffer:
             raise FoundError("asked for nothing")

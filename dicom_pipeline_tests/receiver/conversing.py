@@ -55,7 +55,7 @@ class Script:
         self.failure = None
         self.on_send = lambda: None
 
-    def receive(self, buffer, timeout, *, fill):
+    def receive(self, buffer, timeout, *, fill, quick=True):
         assert len(buffer) > 0
         self.timeouts.append(timeout)
         while self.parts and not self.ended:
