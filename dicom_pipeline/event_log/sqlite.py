@@ -3,6 +3,7 @@
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final, Self
 from zlib import crc32
@@ -19,9 +20,27 @@ _READ_CHUNK: Final = 500
 _TRIM_CHUNK: Final = 10_000
 """Records deleted in one transaction: publishers wait for no longer than that takes."""
 
-_SCHEMA_VERSION: Final = 1
-# Ordinary rowid tables: all queues append at the end of one B-tree. WITHOUT ROWID would put the
-# values (about 1 KB) into overflow pages.
+# A message of several queues is stored once, and goes with the last entry that leads to it: the
+# values (about 1 KB) are most of what a publisher writes.
+_MESSAGES: Final = (
+    """CREATE TABLE message (
+        id INTEGER PRIMARY KEY,
+        timestamp INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        entries INTEGER NOT NULL
+    )""",
+    """CREATE TABLE entry (
+        partition_id INTEGER NOT NULL REFERENCES topic_partition (id) ON DELETE CASCADE,
+        "offset" INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        PRIMARY KEY (partition_id, "offset")
+    ) WITHOUT ROWID""",
+    """CREATE TRIGGER entry_deleted AFTER DELETE ON entry BEGIN
+        UPDATE message SET entries = entries - 1 WHERE id = OLD.message_id;
+        DELETE FROM message WHERE id = OLD.message_id AND entries = 0;
+    END""",
+)
 _SCHEMA: Final = (
     """CREATE TABLE topic (
         name TEXT PRIMARY KEY,
@@ -35,14 +54,7 @@ _SCHEMA: Final = (
         high INTEGER NOT NULL DEFAULT 0,
         UNIQUE (topic, partition)
     )""",
-    """CREATE TABLE message (
-        partition_id INTEGER NOT NULL REFERENCES topic_partition (id) ON DELETE CASCADE,
-        "offset" INTEGER NOT NULL,
-        timestamp INTEGER NOT NULL,
-        key TEXT NOT NULL,
-        value BLOB NOT NULL,
-        PRIMARY KEY (partition_id, "offset")
-    )""",
+    *_MESSAGES,
     """CREATE TABLE committed (
         consumer_group TEXT NOT NULL,
         partition_id INTEGER NOT NULL REFERENCES topic_partition (id) ON DELETE CASCADE,
@@ -50,6 +62,16 @@ _SCHEMA: Final = (
         PRIMARY KEY (consumer_group, partition_id)
     )""",
 )
+_UPGRADES: Final = (
+    (
+        "ALTER TABLE message RENAME TO message_1",
+        *_MESSAGES,
+        "INSERT INTO message SELECT rowid, timestamp, key, value, 1 FROM message_1",
+        'INSERT INTO entry SELECT partition_id, "offset", rowid FROM message_1',
+        "DROP TABLE message_1",
+    ),
+)
+"""From each version of the schema to the next one."""
 
 
 class SqliteEventLog:
@@ -64,9 +86,7 @@ class SqliteEventLog:
     """
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._file = SqliteFile(
-            path, "event log", _SCHEMA, _SCHEMA_VERSION, busy_seconds=busy_seconds
-        )
+        self._file = SqliteFile(path, "event log", _SCHEMA, _UPGRADES, busy_seconds=busy_seconds)
 
     def create_topics(self, topics: Iterable[str], partitions: int) -> None:
         """Create what is missing; topics that exist keep their partitions."""
@@ -94,13 +114,19 @@ class SqliteEventLog:
             queues = {topic: _queues(connection, topic) for topic in {m.topic for m in messages}}
             # Taken under the write lock, so that timestamps follow offsets.
             now = wall_clock_us()
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
             rows = []
-            for message in messages:
-                of_topic = queues[message.topic]
-                queue = of_topic[crc32(message.key.encode()) % len(of_topic)]
-                rows.append((queue.id, queue.high, now, message.key, message.value))
-                queue.high += 1
+            entries = []
+            for number, same in enumerate(_alike(messages), last + 1):
+                key = same[0].key
+                rows.append((number, now, key, same[0].value, len(same)))
+                for message in same:
+                    of_topic = queues[message.topic]
+                    queue = of_topic[crc32(key.encode()) % len(of_topic)]
+                    entries.append((queue.id, queue.high, number))
+                    queue.high += 1
             insert_rows(connection, "INSERT INTO message", rows)
+            insert_rows(connection, "INSERT INTO entry", sorted(entries))
             connection.executemany(
                 "UPDATE topic_partition SET high = ? WHERE id = ?",
                 [(queue.high, queue.id) for of_topic in queues.values() for queue in of_topic],
@@ -131,8 +157,8 @@ class SqliteEventLog:
         with self._file.reading() as connection:
             queue = _queue(connection, topic, partition)
             row = connection.execute(
-                'SELECT timestamp FROM message WHERE partition_id = ? AND "offset" >= ?'
-                ' ORDER BY "offset" LIMIT 1',
+                "SELECT timestamp FROM entry JOIN message ON id = message_id"
+                ' WHERE partition_id = ? AND "offset" >= ? ORDER BY "offset" LIMIT 1',
                 (queue.id, offset),
             ).fetchone()
             return None if row is None else int(row[0])
@@ -169,7 +195,7 @@ class SqliteEventLog:
                     return queue.low
                 low = min(target, queue.low + _TRIM_CHUNK)
                 connection.execute(
-                    'DELETE FROM message WHERE partition_id = ? AND "offset" < ?', (queue.id, low)
+                    'DELETE FROM entry WHERE partition_id = ? AND "offset" < ?', (queue.id, low)
                 )
                 connection.execute(
                     "UPDATE topic_partition SET low = ? WHERE id = ?", (low, queue.id)
@@ -200,7 +226,8 @@ class SqliteEventLog:
             end = min(start + _READ_CHUNK, offsets.end)
             with self._file.reading() as connection:
                 rows = connection.execute(
-                    'SELECT "offset", timestamp, key, value FROM message'
+                    'SELECT "offset", timestamp, key, value FROM entry'
+                    " JOIN message ON id = message_id"
                     ' WHERE partition_id = ? AND "offset" >= ? AND "offset" < ? ORDER BY "offset"',
                     (partition_id, start, end),
                 ).fetchall()
@@ -224,6 +251,12 @@ class _Queue:
         self.partition = partition
         self.low = low
         self.high = high
+
+
+def _alike(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Runs of messages that differ in nothing but their topics."""
+    for _, run in groupby(messages, key=lambda each: (each.key, each.value)):
+        yield list(run)
 
 
 def _topic_id(connection: sqlite3.Connection, topic: str) -> str:

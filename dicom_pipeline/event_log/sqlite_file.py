@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,9 @@ class SqliteFile:
     Args:
         path: the file; its folder is made.
         name: what errors call it, e.g. ``event log``.
-        schema: the statements that create version ``version`` of the schema in a new file.
-        version: what the file's ``user_version`` must be.
+        schema: the statements that create the schema in a new file.
+        upgrades: those that lead from each version of the schema to the next one, from version 1
+            (``user_version``) to that of ``schema``.
         busy_seconds: how long to wait for another writer.
 
     Raises:
@@ -38,7 +40,7 @@ class SqliteFile:
         path: Path,
         name: str,
         schema: Sequence[str],
-        version: int,
+        upgrades: Sequence[Sequence[str]],
         *,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
@@ -55,7 +57,7 @@ class SqliteFile:
                 f"{self}: cannot make its folder: {error}; choose another home folder"
             ) from error
         try:
-            self._create(schema, version)
+            self._create(schema, upgrades)
         except BaseException:
             self.close()
             raise
@@ -119,18 +121,19 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise self._explained(error) from error
 
-    def _create(self, schema: Sequence[str], version: int) -> None:
+    def _create(self, schema: Sequence[str], upgrades: Sequence[Sequence[str]]) -> None:
+        version = 1 + len(upgrades)
         try:
             switch_to_wal(self._connection(), self._busy_seconds)
         except sqlite3.Error as error:
             raise self._explained(error) from error
         with self.reading() as connection:
             found = _schema_version(connection)
-        if found == 0:
+        if found < version:
             with self.writing() as connection:
-                # Another process may have been first.
-                if _schema_version(connection) == 0:
-                    for statement in schema:
+                found = _schema_version(connection)
+                if found < version:  # no other process was first
+                    for statement in chain(*upgrades[found - 1 :]) if found else schema:
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {version}")
         elif found > version:

@@ -89,7 +89,7 @@ def test_a_reader_overtaken_by_retention_says_so(log, monkeypatch):
 def test_a_hole_in_the_log_is_reported_not_skipped(log, path):
     log.publish([Message(TOPIC, "k", b"") for _ in range(3)])
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute('DELETE FROM message WHERE "offset" = 1')
+        other.execute('DELETE FROM entry WHERE "offset" = 1')
     with pytest.raises(PermanentError, match="1 messages of storage_queue:0:0-3 are missing"):
         list(log.read(whole(log)))
 
@@ -99,6 +99,72 @@ def test_a_long_trim_is_cut_into_short_transactions(log, monkeypatch):
     log.publish([Message(TOPIC, "k", b"") for _ in range(7)])
     assert log.trim(TOPIC, 0, 5) == 5
     assert [r.offset for r in log.read(whole(log))] == [5, 6]
+
+
+def messages_in(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT key, value FROM message ORDER BY id").fetchall()
+
+
+def test_a_message_of_several_queues_is_stored_once_and_as_long_as_one_has_it(log, path):
+    log.create_topics(["other"], 2)
+    both = [Message(topic, "k", b"1") for topic in (TOPIC, "other")]
+    log.publish([*both, Message(TOPIC, "k", b"2"), Message(TOPIC, "x", b"2")])
+    assert messages_in(path) == [("k", b"1"), ("k", b"2"), ("x", b"2")]
+    (partition,) = (number for number, mark in log.watermarks("other").items() if mark.high)
+    log.trim("other", partition, 1)
+    assert [r.value for r in log.read(whole(log))] == [b"1", b"2", b"2"]
+    log.trim(TOPIC, 0, 2)
+    assert messages_in(path) == [("x", b"2")]
+
+
+SCHEMA_1 = """
+CREATE TABLE topic (name TEXT PRIMARY KEY, id TEXT NOT NULL);
+CREATE TABLE topic_partition (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL REFERENCES topic (name) ON DELETE CASCADE,
+    partition INTEGER NOT NULL,
+    low INTEGER NOT NULL DEFAULT 0,
+    high INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, partition)
+);
+CREATE TABLE message (
+    partition_id INTEGER NOT NULL REFERENCES topic_partition (id) ON DELETE CASCADE,
+    "offset" INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (partition_id, "offset")
+);
+CREATE TABLE committed (
+    consumer_group TEXT NOT NULL,
+    partition_id INTEGER NOT NULL REFERENCES topic_partition (id) ON DELETE CASCADE,
+    "offset" INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, partition_id)
+);
+INSERT INTO topic VALUES ('storage_queue', 'its id'), ('log_queue', 'another');
+INSERT INTO topic_partition VALUES (1, 'storage_queue', 0, 1, 3), (2, 'log_queue', 0, 0, 1);
+INSERT INTO message VALUES (1, 2, 20, 'b', x'32'), (2, 0, 10, 'a', x'31'), (1, 1, 10, 'a', x'31');
+INSERT INTO committed VALUES ('group', 1, 2);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_first_version_keeps_all_it_holds(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA_1)
+    for _ in range(2):
+        with SqliteEventLog(path) as log:
+            offsets = OffsetRange(TOPIC, "its id", 0, 1, 3)
+            records = [record[2:] for record in log.read(offsets)]
+            assert records == [(1, 10, "a", b"1"), (2, 20, "b", b"2")]
+            assert log.committed("group", TOPIC) == {0: 2}
+            assert log.watermarks("log_queue") == {0: (0, 1)}
+    with SqliteEventLog(path) as log:
+        log.publish([Message(TOPIC, "c", b"3")])
+        assert [r.offset for r in log.read(OffsetRange(TOPIC, "its id", 0, 1, 4))] == [1, 2, 3]
+        log.trim(TOPIC, 0, 4)
+    assert messages_in(path) == [("a", b"1")]
 
 
 def test_a_file_that_is_no_database_is_not_touched(path):
@@ -111,7 +177,7 @@ def test_a_file_that_is_no_database_is_not_touched(path):
 def test_a_file_of_a_newer_version_is_refused(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(ConfigurationError, match="has schema 9, this version knows 1"):
+    with pytest.raises(ConfigurationError, match="has schema 9, this version knows 2"):
         SqliteEventLog(path)
 
 
