@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 COMMAND_BYTES: Final = 1 << 16
@@ -32,6 +33,16 @@ _NUMBER: Final = struct.Struct("<HHIH")
 _NUMBER_BYTES: Final = 2
 """Of a US (PS3.5 6.2)."""
 _UL: Final = struct.Struct("<I")
+_NONE: Final = -1
+_ABSENT: Final = {
+    MESSAGE_ID: 0,
+    MESSAGE_ID_BEING_RESPONDED_TO: 0,
+    STATUS: 0,
+    ACTION_TYPE_ID: 0,
+    COMMAND_FIELD: _NONE,
+    COMMAND_DATA_SET_TYPE: _NONE,
+}
+"""The numbers of a command that has none: every command has the last two."""
 
 
 class Operation(IntEnum):
@@ -69,7 +80,8 @@ def decode(data: bytes | bytearray) -> Command:
         CommandError: it is cut off, has foreign elements, or lacks what every command has.
     """
     data = bytes(data)
-    values: dict[int, bytes] = {}
+    numbers = _ABSENT.copy()
+    texts: dict[int, bytes] = {}
     position, end = 0, len(data)
     try:
         while position < end:
@@ -78,28 +90,26 @@ def decode(data: bytes | bytearray) -> Command:
             position = start + length
             if group != 0 or position > end:
                 raise CommandError("an element is not of group 0000, or longer than the command")
-            values[element] = data[start:position]
+            if element not in numbers:
+                texts[element] = data[start:position]
+            elif length == _NUMBER_BYTES:
+                numbers[element] = data[start] | data[start + 1] << 8
+            else:
+                raise CommandError("a number does not have two bytes")
     except struct.error as error:
         raise CommandError("an element is cut off") from error
-    if COMMAND_FIELD not in values or COMMAND_DATA_SET_TYPE not in values:
+    if _NONE in {numbers[COMMAND_FIELD], numbers[COMMAND_DATA_SET_TYPE]}:
         raise CommandError("CommandField or CommandDataSetType is missing")
     return Command(
-        field=_number(values, COMMAND_FIELD),
-        message_id=_number(values, MESSAGE_ID),
-        responded_to=_number(values, MESSAGE_ID_BEING_RESPONDED_TO),
-        has_data_set=_number(values, COMMAND_DATA_SET_TYPE) != NO_DATA_SET,
-        status=_number(values, STATUS),
-        sop_class_uid=_uid(values, AFFECTED_SOP_CLASS_UID, REQUESTED_SOP_CLASS_UID),
-        sop_instance_uid=_uid(values, AFFECTED_SOP_INSTANCE_UID, REQUESTED_SOP_INSTANCE_UID),
-        action_type=_number(values, ACTION_TYPE_ID),
+        field=numbers[COMMAND_FIELD],
+        message_id=numbers[MESSAGE_ID],
+        responded_to=numbers[MESSAGE_ID_BEING_RESPONDED_TO],
+        has_data_set=numbers[COMMAND_DATA_SET_TYPE] != NO_DATA_SET,
+        status=numbers[STATUS],
+        sop_class_uid=_uid(texts, AFFECTED_SOP_CLASS_UID, REQUESTED_SOP_CLASS_UID),
+        sop_instance_uid=_uid(texts, AFFECTED_SOP_INSTANCE_UID, REQUESTED_SOP_INSTANCE_UID),
+        action_type=numbers[ACTION_TYPE_ID],
     )
-
-
-def _number(values: Mapping[int, bytes], element: int) -> int:
-    value = values.get(element, b"\0\0")
-    if len(value) != _NUMBER_BYTES:
-        raise CommandError("a number does not have two bytes")
-    return int.from_bytes(value, "little")
 
 
 def _uid(values: Mapping[int, bytes], *elements: int) -> str:
@@ -114,34 +124,52 @@ def encode(values: Mapping[int, int | str]) -> bytes:
 
     Text of more than 64 KiB or other characters than ASCII is an error of the caller.
     """
-    parts = []
-    for element in sorted(values):
-        value = values[element]
-        if isinstance(value, int):
-            parts.append(_NUMBER.pack(0, element, 2, value))
-            continue
-        text = value.encode("ascii", "replace")
-        if len(text) % 2:
-            text += b" " if element == ERROR_COMMENT else b"\0"
-        parts.append(_TAG.pack(0, element, len(text)) + text)
-    body = b"".join(parts)
-    return _TAG.pack(0, GROUP_LENGTH, _UL.size) + _UL.pack(len(body)) + body
+    return _with_length(_elements(values))
 
 
 def response(request: Command, status: int, comment: str = "") -> bytes:
     """The response to a request, without a data set."""
-    values: dict[int, int | str] = {
-        COMMAND_FIELD: request.field | RESPONSE,
-        MESSAGE_ID_BEING_RESPONDED_TO: request.message_id,
-        COMMAND_DATA_SET_TYPE: NO_DATA_SET,
-        STATUS: status,
-    }
-    if request.sop_class_uid:
-        values[AFFECTED_SOP_CLASS_UID] = request.sop_class_uid
+    body = (
+        _of_class(request.sop_class_uid, request.field | RESPONSE)
+        + _NUMBER.pack(0, MESSAGE_ID_BEING_RESPONDED_TO, _NUMBER_BYTES, request.message_id)
+        + _of_status(status, comment)
+    )
     if request.sop_instance_uid:
-        values[AFFECTED_SOP_INSTANCE_UID] = request.sop_instance_uid
-    if comment:
-        values[ERROR_COMMENT] = comment
+        body += _text(AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid)
     if request.field == Operation.N_ACTION:
-        values[ACTION_TYPE_ID] = request.action_type
-    return encode(values)
+        body += _NUMBER.pack(0, ACTION_TYPE_ID, _NUMBER_BYTES, request.action_type)
+    return _with_length(body)
+
+
+@lru_cache(maxsize=64)
+def _of_class(sop_class_uid: str, field: int) -> bytes:
+    """What many responses have before the message ID."""
+    uid = {AFFECTED_SOP_CLASS_UID: sop_class_uid} if sop_class_uid else {}
+    return _elements({**uid, COMMAND_FIELD: field})
+
+
+@lru_cache(maxsize=64)
+def _of_status(status: int, comment: str) -> bytes:
+    """What many responses have behind the message ID."""
+    told = {ERROR_COMMENT: comment} if comment else {}
+    return _elements({COMMAND_DATA_SET_TYPE: NO_DATA_SET, STATUS: status, **told})
+
+
+def _elements(values: Mapping[int, int | str]) -> bytes:
+    return b"".join(
+        _NUMBER.pack(0, element, _NUMBER_BYTES, value)
+        if isinstance(value, int)
+        else _text(element, value)
+        for element, value in sorted(values.items())
+    )
+
+
+def _text(element: int, value: str) -> bytes:
+    text = value.encode("ascii", "replace")
+    if len(text) % 2:
+        text += b" " if element == ERROR_COMMENT else b"\0"
+    return _TAG.pack(0, element, len(text)) + text
+
+
+def _with_length(body: bytes) -> bytes:
+    return _TAG.pack(0, GROUP_LENGTH, _UL.size) + _UL.pack(len(body)) + body
