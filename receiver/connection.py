@@ -116,14 +116,7 @@ class Connection(socket.socket):
             self._budget -= len(data)
         return data
 
-    def receive(
-        self,
-        buffer: memoryview,
-        timeout: float,
-        *,
-        fill: bool,
-        quick: bool = True,
-    ) -> int:
+    def receive(self, buffer: memoryview, timeout: float, *, fill: bool, quick: bool = True) -> int:
         """Receive at least a byte, or wait until the buffer is full; 0 at the end.
 
         The kernel waits, not Python: each wake-up costs more than to copy what has come.
@@ -134,9 +127,8 @@ class Connection(socket.socket):
         self._expect_within(timeout)
         if quick:
             self.quick_ack()
-        flags = socket.MSG_WAITALL if fill else 0
         try:
-            return super().recv_into(buffer, 0, flags)
+            return super().recv_into(buffer, 0, socket.MSG_WAITALL if fill else 0)
         except BlockingIOError as error:
             raise TimeoutError from error
 

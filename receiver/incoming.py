@@ -60,8 +60,6 @@ class IncomingObject:
         self._start = self._end = self.head_bytes
         self._hash = digest_of(transfer_syntax_uid)
         self._file: ObjectFile | None = None
-        self._given: memoryview | None = None
-        """Where the next bytes may have been put already."""
         self._first_blocks = b""
         """Of a file that has begun: its head is still missing."""
 
@@ -84,19 +82,6 @@ class IncomingObject:
     def room(self) -> int:
         """How many bytes more fit into the buffer."""
         return len(self._view) - self._end
-
-    def room_for(self, size: int) -> memoryview | None:
-        """Where the next ``size`` bytes belong; None: they do not fit."""
-        self._given = self._view[self._end : self._end + size] if size <= self.room else None
-        return self._given
-
-    def put(self, fragment: memoryview) -> bool:
-        """Whether a fragment is what `room_for` has given, which counts from now on."""
-        if fragment is not self._given:
-            return False
-        self._given = None
-        self._end += len(fragment)
-        return True
 
     def append(self, fragment: memoryview) -> None:
         """The next bytes of the data set, which must fit: see `room`."""

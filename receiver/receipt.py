@@ -181,15 +181,9 @@ class Reception:
         self._mark = time.perf_counter()
         self._attempt(self._check_request)
 
-    def room_for(self, size: int) -> memoryview | None:
-        """Where the next bytes may be put, to be told to `append` then; None: there is no room."""
-        return None if self._failure else self._object.room_for(size)
-
     def append(self, fragment: memoryview) -> None:
         """The next bytes of the data set, of any length."""
         self._length += len(fragment)
-        if self._object.put(fragment):
-            return
         while fragment and self._failure is None:
             room = self._object.room
             if not room:

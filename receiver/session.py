@@ -57,6 +57,7 @@ from receiver.wire import (
     abort,
     message,
     release_response,
+    split,
 )
 
 logger = logging.getLogger(__name__)
@@ -207,9 +208,9 @@ class Session:
 
     def _serve(self) -> AssociationResult:
         while True:
-            kind, values = self._wire.read(self._room_for)
+            kind, body = self._wire.read()
             if kind == P_DATA_TF:
-                for value in values:
+                for value in split(body):
                     self._take(value)
             elif kind == A_RELEASE_RQ:
                 return self._release()
@@ -235,12 +236,6 @@ class Session:
         except ConnectionLostError:
             logger.debug("association could not be aborted", extra=self._context())
         return end
-
-    def _room_for(self, context_id: int, control: int, size: int) -> memoryview | None:
-        """Where the next bytes of the object belong, if it is these that are to come."""
-        if control & COMMAND or context_id != self._context_id or self._reception is None:
-            return None
-        return self._reception.room_for(size)
 
     def _take(self, value: PDV) -> None:
         """One fragment of a command or of a data set (PS3.7 6.3, PS3.8 annex E)."""

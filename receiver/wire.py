@@ -7,7 +7,7 @@ buffer takes two PDUs of the greatest length: what follows the one that is read 
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 _BEFORE: Final = range(0x01, 0x04)
@@ -33,13 +33,6 @@ _HEAD: Final = struct.Struct(">BxI")
 _ITEM: Final = struct.Struct(">IBB")
 _PDV_BYTES: Final = 2
 """Context ID and control header count as part of a PDV item's length."""
-_LENGTH_BYTES: Final = 4
-"""Of an item's length, which does not count itself."""
-_BOTH_HEADS: Final = _HEAD.size + _ITEM.size
-_READ_AHEAD: Final = 1 << 15
-"""So much of a message is read before it is known what it is: small ones have come in full."""
-_PLACED_BYTES: Final = 1 << 10
-"""Shorter fragments are copied sooner than they are placed."""
 RENEW_BYTES: Final = 1 << 16
 """The network timeout starts again after so many bytes: no sender may trickle."""
 
@@ -67,14 +60,7 @@ class TooSlowError(Exception):
 class Transport(Protocol):
     """A connected socket, plain or TLS."""
 
-    def receive(
-        self,
-        buffer: memoryview,
-        timeout: float,
-        *,
-        fill: bool,
-        quick: bool = True,
-    ) -> int:
+    def receive(self, buffer: memoryview, timeout: float, *, fill: bool, quick: bool = True) -> int:
         """Receive at least a byte; 0 at the end.
 
         Args:
@@ -99,10 +85,6 @@ class PDV(NamedTuple):
     fragment: memoryview
 
 
-RoomFor = Callable[[int, int, int], memoryview | None]
-"""Where the fragment of a PDV belongs, by its context ID, control header and length in bytes."""
-
-
 class Wire:
     """Reads PDUs, and writes the few that a receiver sends."""
 
@@ -116,22 +98,15 @@ class Wire:
         self._idle_timeout = idle_timeout
         self._buffer = memoryview(bytearray(2 * (max_pdu + _HEAD.size)))
         self._start = self._end = 0
-        self._ahead = _READ_AHEAD
-        """How much is read at once when nothing of a PDU has come."""
         self._deadline: float | None = None
         self._renew_at = 0
 
     def between_messages(self) -> None:
         """What comes next may be long in coming."""
         self._deadline = None
-        self._ahead = _READ_AHEAD
 
-    def read(self, room_for: RoomFor) -> tuple[int, Iterable[PDV]]:
-        """Type of the next PDU and what it holds, which is valid until the next call.
-
-        Args:
-            room_for: asked about long fragments: those that have a place are received there,
-                without a copy, and the PDV's fragment is that very place.
+    def read(self) -> tuple[int, memoryview]:
+        """Type and body of the next PDU; the body is valid until the next call.
 
         Raises:
             ConnectionLostError: the connection is closed or broken.
@@ -141,41 +116,17 @@ class Wire:
         """
         if self._start == self._end:
             self._start = self._end = 0
-        if self._end - self._start < _HEAD.size:
-            self._have(_HEAD.size)
+        self._have(_HEAD.size)
         kind, length = _HEAD.unpack_from(self._buffer, self._start)
         if not P_DATA_TF <= kind <= A_ABORT:
             reason = UNEXPECTED_PDU if kind in _BEFORE else UNRECOGNISED_PDU
             raise ProtocolError(f"PDU of type {kind} in an association", reason)
         if length > self._max_pdu:
             raise ProtocolError(f"PDU of {length} bytes, {self._max_pdu} were negotiated")
-        if self._end - self._start < _HEAD.size + length:
-            if kind == P_DATA_TF and length > _PLACED_BYTES:
-                placed = self._place(length, room_for)
-                if placed is not None:
-                    return kind, (placed,)
-            self._ahead = len(self._buffer)
-            self._have(_HEAD.size + length)
+        self._have(_HEAD.size + length)
         body = self._start + _HEAD.size
         self._start = body + length
-        return kind, split(self._buffer[body : self._start]) if kind == P_DATA_TF else ()
-
-    def _place(self, length: int, room_for: RoomFor) -> PDV | None:
-        """Receive the only fragment of a PDU where it belongs; None: it has no place."""
-        self._have(_BOTH_HEADS)
-        item, context_id, control = _ITEM.unpack_from(self._buffer, self._start + _HEAD.size)
-        if item + _LENGTH_BYTES != length:
-            return None
-        fragment = room_for(context_id, control, item - _PDV_BYTES)
-        if fragment is None:
-            return None
-        have = self._end - self._start - _BOTH_HEADS
-        fragment[:have] = self._buffer[self._end - have : self._end]
-        while have < len(fragment):
-            have += self._receive_into(fragment[have:], fill=True)
-        self._start = self._end = 0
-        self._ahead = _BOTH_HEADS
-        return PDV(context_id, control, fragment)
+        return kind, self._buffer[body : self._start]
 
     def _have(self, size: int) -> None:
         """Wait until ``size`` bytes of the current PDU are in the buffer."""
@@ -189,14 +140,12 @@ class Wire:
     def _receive(self, missing: int) -> None:
         """Read what has come; of a body that has begun, wait for all that is missing."""
         fill = self._end > self._start
-        end = self._end + (missing if fill else self._ahead)
-        self._end += self._receive_into(self._buffer[self._end : end], fill=fill)
-
-    def _receive_into(self, buffer: memoryview, *, fill: bool) -> int:
-        """How many bytes have come, in time."""
+        end = self._end + missing if fill else len(self._buffer)
         under_way = self._deadline is not None
         try:
-            received = self._transport.receive(buffer, self._patience(), fill=fill, quick=under_way)
+            received = self._transport.receive(
+                self._buffer[self._end : end], self._patience(), fill=fill, quick=under_way
+            )
         except TimeoutError as error:
             if self._deadline is None:
                 raise IdleError(f"no PDU for {self._idle_timeout:g} s") from error
@@ -205,11 +154,11 @@ class Wire:
             raise ConnectionLostError(error.strerror or type(error).__name__) from error
         if not received:
             raise ConnectionLostError("closed by the peer")
+        self._end += received
         self._renew_at -= received
         if self._deadline is None or self._renew_at <= 0:
             self._deadline = time.monotonic() + self._network_timeout
             self._renew_at = RENEW_BYTES
-        return received
 
     def _patience(self) -> float:
         if self._deadline is None:
