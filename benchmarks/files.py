@@ -29,6 +29,8 @@ def write_files(folder: Path, load: Load) -> Run:
     """
     folder.mkdir(parents=True)
     data = load.template.data_set
+    direct = len(data) >= DIRECT_BYTES
+    size = -(-len(data) // BLOCK) * BLOCK if direct else len(data)
     each = load.objects // load.associations if load.objects else None
     begin = threading.Barrier(load.associations + 1)
 
@@ -42,8 +44,8 @@ def write_files(folder: Path, load: Load) -> Run:
             while time.monotonic() < ended and (each is None or len(latencies_us) < each):
                 began = time.perf_counter_ns()
                 path = f"{folder}/{association}-{len(latencies_us)}"
-                file = ObjectFile(path, direct=len(data) >= DIRECT_BYTES)
-                file.write(buffer, len(data))
+                file = ObjectFile(path, direct=direct)
+                file.write(buffer, size)
                 file.sync()
                 os.fsync(entries)
                 latencies_us.append((time.perf_counter_ns() - began) // 1000)

@@ -31,7 +31,7 @@ VARIANTS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Short names for settings of our receiver."""
 
-_CORES: Final = {"RECEIVER_PROCESSES": str(os.cpu_count() or 1)}
+_PROCESSES: Final = {"RECEIVER_PROCESSES": str((os.cpu_count() or 1) + 1)}
 """How our receiver is run where it has a machine to itself, unless a variant says otherwise."""
 
 
@@ -275,7 +275,7 @@ def system(name: str) -> Server:
     first, _, variant = name.partition(":")
     if first == "dicom-pipeline":
         server = pipeline(variant)
-        server.overrides = {**_CORES, **server.overrides}
+        server.overrides = {**_PROCESSES, **server.overrides}
         return server
     classes = {each.name: each for each in (Pynetdicom, Storescp, Orthanc)}
     if first not in classes or variant:

@@ -40,13 +40,11 @@ def trace_id_for(version: int) -> str:
     The 12 bits behind the milliseconds hold the microseconds (RFC 9562 6.2, method 3).
     """
     milliseconds, microseconds = divmod(version, 1000)
-    value = (milliseconds & (2**48 - 1)) << 80
-    value |= 0x7 << 76
-    value |= (microseconds * 4096 // 1000) << 64
-    value |= 0b10 << 62
-    value |= _random.getrandbits(62)
-    digits = f"{value:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    random = 0b10 << 62 | _random.getrandbits(62)
+    return (
+        f"{milliseconds >> 16 & 0xFFFF_FFFF:08x}-{milliseconds & 0xFFFF:04x}"
+        f"-7{microseconds * 4096 // 1000:03x}-{random >> 48:04x}-{random & 0xFFFF_FFFF_FFFF:012x}"
+    )
 
 
 def iso_time(version: int) -> str:

@@ -33,8 +33,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class KeyFields(NamedTuple):
     """What an event says about an object. Absent attributes are empty."""
 
-    sop_class_uid: str
     sop_instance_uid: str
+    sop_class_uid: str
     study_instance_uid: str
     series_instance_uid: str
     patient_id: str
@@ -74,7 +74,7 @@ class FieldReader:
         source = (found, character_set)
         if self._fields is None or source != self._known:
             self._fields, self._known = _interpret(found, character_set), source
-        return self._fields._replace(sop_instance_uid=_ascii(instance))
+        return KeyFields(_ascii(instance), *self._fields[1:])
 
 
 def read_fields(

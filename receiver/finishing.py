@@ -132,7 +132,7 @@ class Finisher:
                 if each.done:
                     each.done.set_exception(result)
             else:
-                self._metrics.phase("finish", now - each.since)
+                self._metrics.phases["finish"](now - each.since)
                 if result.duplicate_of:
                     self._metrics.duplicate_found(result.tenant_id)
                 if each.done:

@@ -18,7 +18,7 @@ from receiver.part10 import HEAD_BYTES, digest_of
 
 BUFFER_BYTES: Final = 1 << 20
 """Most images are smaller: they need one write."""
-DIRECT_BYTES: Final = 1 << 18
+DIRECT_BYTES: Final = 1 << 14
 """Smaller files cost less by way of the page cache."""
 
 

@@ -4,7 +4,7 @@ No label holds anything a sender has chosen: tenants come from the file of peers
 from the tables below.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 from prometheus_client import (
@@ -100,7 +100,8 @@ class Metrics:
         self._duplicates = {tenant: duplicates.labels(tenant).inc for tenant in names}
         phases = PhaseTimes(get_args(Phase), _BUCKETS)
         registry.register(phases)
-        self._phases = phases.observers
+        self.phases: Mapping[str, Callable[[float], None]] = phases.observers
+        """To be called with the seconds that one object took in a phase."""
         self._open = Gauge(
             f"{PREFIX}_associations_open",
             "Associations that stand.",
@@ -189,10 +190,6 @@ class Metrics:
     def duplicate_found(self, tenant: str) -> None:
         """An object's very bytes were stored before."""
         self._duplicates[tenant if tenant in self._duplicates else UNKNOWN_TENANT]()
-
-    def phase(self, name: Phase, seconds: float) -> None:
-        """One object's time in one phase."""
-        self._phases[name](seconds)
 
     def association_opened(self) -> None:
         """An association was accepted; `association_ended` must follow."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SPACE_SECONDS: Final = 0.1
-"""How old a look at the free space may be."""
+_LOOK_SECONDS: Final = 0.1
+"""How old a look at the free space, and at the threads behind us, may be."""
 _FINISHER_PAUSE: Final = 0.1
 """Objects that come within this time share the syncs behind their acknowledgements."""
 _FINISH_SECONDS: Final = 60.0
@@ -91,9 +91,11 @@ class Receiving:
         self.metrics = metrics
         self._wait_for_event = wait_for_event
         self._min_free_bytes = min_free_bytes
-        self._free_bytes = Recent(partial(free_bytes, root), 0, _SPACE_SECONDS)
         pause = 0 if wait_for_event else _FINISHER_PAUSE
         self.finisher = Finisher(root, outbox, metrics, self.incoming.leave, pause)
+        self._has_resources = Recent(
+            self._look_at_resources, busy=False, keep_seconds=_LOOK_SECONDS
+        )
 
     def require_resources(self) -> None:
         """Let nothing in when the disk is nearly full, or nothing could be finished any more.
@@ -101,10 +103,12 @@ class Receiving:
         Raises:
             Refusal: so it is.
         """
-        if self._free_bytes() < self._min_free_bytes or not (
-            self.outbox.alive() and self.finisher.alive()
-        ):
+        if not self._has_resources():
             raise Refusal(Status.OUT_OF_RESOURCES)
+
+    def _look_at_resources(self) -> bool:
+        enough = free_bytes(self.root) >= self._min_free_bytes
+        return enough and self.outbox.alive() and self.finisher.alive()
 
     def finish(self, path: str, content: Content) -> "Future[Event] | None":
         """Have a durable file finished; its event, when the sender has to wait for it."""
@@ -178,6 +182,7 @@ class Reception:
         self._failure: Exception | None = None
         self._done: Future[Event] | None = None
         self._length = 0
+        self._phases = receiving.metrics.phases
         self._mark = time.perf_counter()
         self._attempt(self._check_request)
 
@@ -333,5 +338,5 @@ class Reception:
 
     def _end_phase(self, name: Phase) -> None:
         now = time.perf_counter()
-        self._receiving.metrics.phase(name, now - self._mark)
+        self._phases[name](now - self._mark)
         self._mark = now

@@ -26,6 +26,8 @@ class Recent(Generic[T]):
 
     def __call__(self) -> T:
         """The value; raises what ``read`` raises."""
+        if time.monotonic() < self._due:
+            return self._value
         if not self._lock.acquire(timeout=_WAIT_SECONDS):
             return self._busy
         try:

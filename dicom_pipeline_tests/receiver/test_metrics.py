@@ -112,8 +112,8 @@ def test_an_association_is_open_until_it_has_ended_somehow(result):
 @pytest.mark.parametrize("phase", get_args(Phase))
 def test_phases_add_up(phase):
     metrics = Metrics()
-    metrics.phase(phase, 0.002)
-    metrics.phase(phase, 20)
+    metrics.phases[phase](0.002)
+    metrics.phases[phase](20)
     assert value(metrics, "phase_seconds_count", phase=phase) == 2
     assert value(metrics, "phase_seconds_sum", phase=phase) == pytest.approx(20.002)
     assert value(metrics, "phase_seconds_bucket", phase=phase, le="0.001") == 0
