@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     receiver_acknowledge: Literal["written", "queued"] = "written"
     """When an object is acknowledged: once its file is on disk, or its event in the outbox too."""
     receiver_processes: Positive = 1
-    """Processes that take the port's connections in turn; when busy, one more than there are cores."""
+    """Processes that take the port's connections in turn; when busy, one more than cores."""
     receiver_max_connections: Positive = 1024
     """Connections that may wait at a time without having asked for an association."""
     receiver_request_timeout_seconds: float = Field(default=30, gt=0)
