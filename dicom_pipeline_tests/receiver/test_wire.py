@@ -410,7 +410,8 @@ def test_a_port_in_use_is_named(tmp_path):
             Receiver(settings, lambda _: FakeEventLog()).start()
 
 
-def test_without_space_objects_are_refused_as_out_of_resources(tmp_path):
+def test_without_space_objects_are_refused_as_out_of_resources(tmp_path, monkeypatch):
+    monkeypatch.setattr("receiver.receipt._LOOK_SECONDS", 0)
     with running(tmp_path) as receiver, associated(receiver) as association:
         receiver.receiving._min_free_bytes = 1 << 60
         assert send_dataset(association, make_dataset()) == Status.OUT_OF_RESOURCES.value

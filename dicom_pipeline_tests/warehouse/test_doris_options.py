@@ -50,6 +50,8 @@ def test_every_option_is_read(tmp_path):
     ("url", "said"),
     [
         ("mysql://u:s3cret@fe/db", "scheme"),
+        ("u:s3cret@fe/db", "scheme is ''"),
+        ("doris://u:s3cret@[fd00::1/db", "no host:port"),
         ("doris://fe:9030/db", "no user"),
         ("doris://u:s3cret@fe", "no name of a database"),
         ("doris://u:s3cret@fe/a-b", "no name of a database"),

@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from dicom_pipeline.errors import ConfigurationError
 
 SCHEME: Final = "doris"
 
 _SETTING: Final = "WAREHOUSE_URL"
+_URL: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)"
+    r"(?:\?(?P<query>[^#]*))?(?:#.*)?"
+)
+"""As RFC 3986 appendix B: ``urlsplit`` of newer Pythons refuses hosts before an IPv6 address."""
 _DATABASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ROUTINE_LOAD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?")
@@ -74,12 +79,13 @@ def parse_options(url: str) -> DorisOptions:
     Raises:
         ConfigurationError: it is malformed. The message never holds the URL's password.
     """
-    parts = urlsplit(url)
-    if parts.scheme != SCHEME:
-        raise _wrong(f"the scheme is {parts.scheme!r}, not {SCHEME!r}")
-    userinfo, _, hosts = parts.netloc.rpartition("@")
+    parts = _URL.fullmatch(url)
+    scheme = parts and parts["scheme"].lower()
+    if parts is None or scheme != SCHEME:
+        raise _wrong(f"the scheme is {scheme or ''!r}, not {SCHEME!r}")
+    userinfo, _, hosts = parts["authority"].rpartition("@")
     user, _, password = userinfo.partition(":")
-    database = unquote(parts.path.removeprefix("/"))
+    database = unquote(parts["path"].removeprefix("/"))
     if not user:
         raise _wrong("it names no user")
     if not _DATABASE.fullmatch(database):
@@ -89,7 +95,7 @@ def parse_options(url: str) -> DorisOptions:
         user=unquote(user),
         password=unquote(password),
         database=database,
-        **_options(parts.query),  # type: ignore[arg-type]
+        **_options(parts["query"] or ""),  # type: ignore[arg-type]
     )
 
 
