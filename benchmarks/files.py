@@ -30,14 +30,15 @@ def write_files(folder: Path, load: Load) -> Run:
     folder.mkdir(parents=True)
     data = load.template.data_set
     direct = len(data) >= DIRECT_BYTES
-    size = -(-len(data) // BLOCK) * BLOCK if direct else len(data)
+    whole_blocks = -(-len(data) // BLOCK) * BLOCK
+    size = whole_blocks if direct else len(data)
     each = load.objects // load.associations if load.objects else None
     begin = threading.Barrier(load.associations + 1)
 
     def write(association: int) -> list[int]:
         """The latency of each file in microseconds."""
         latencies_us: list[int] = []
-        with mmap.mmap(-1, -(-len(data) // BLOCK) * BLOCK) as memory, memoryview(memory) as buffer:
+        with mmap.mmap(-1, whole_blocks) as memory, memoryview(memory) as buffer:
             buffer[: len(data)] = data
             begin.wait()
             ended = time.monotonic() + (load.seconds or _ENOUGH_SECONDS)

@@ -138,7 +138,7 @@ class Connection(socket.socket):
             super().sendall(data, flags)
             return
         deadline = time.monotonic() + self._timeout
-        rest = memoryview(data)[self.send(data, flags) :]
+        rest = memoryview(data)
         while rest:
             if time.monotonic() >= deadline:
                 raise TimeoutError("the peer reads too slowly")

@@ -1,4 +1,4 @@
-"""A new file that is written from an aligned buffer, past the page cache when it is large.
+"""A new file that is written from an aligned buffer, past the page cache unless it is tiny.
 
 Whoever reads the file next does so from the disk, but may do so much later; to fill the page cache
 meanwhile takes memory from those who need it, and twice the CPU time of the write itself.
