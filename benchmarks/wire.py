@@ -23,7 +23,10 @@ LARGEST_PDU: Final = 1 << 20
 
 _RQ, _AC, _DATA, _RELEASE_RQ, _RELEASE_RP = 1, 2, 4, 5, 6
 _COMMAND_LAST, _DATA_SET, _DATA_SET_LAST = 3, 0, 2
-_PDU_AND_PDV_HEADS: Final = 12
+_PDU_HEAD: Final = 6
+_ANSWERED: Final = struct.pack("<HHI", 0, 0x0120, 2)
+"""Header of MessageIDBeingRespondedTo."""
+_STATUS: Final = struct.pack("<HHI", 0, 0x0900, 2)
 
 
 class WireError(Exception):
@@ -37,7 +40,14 @@ class Association:
     socket: socket.socket
     max_pdu: int
     """PDU length to send."""
-    _received: bytearray
+    _received: bytes = b""
+
+    def wait_in_kernel(self, seconds: float) -> None:
+        """Let the kernel mind the time-outs: to ask it before each call takes a call more."""
+        limit = struct.pack("@ll", int(seconds), 0)
+        self.socket.settimeout(None)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def pdu(self) -> tuple[int, bytes]:
         """The next PDU: its type and its variable field.
@@ -46,7 +56,7 @@ class Association:
             WireError: the connection ended.
         """
         received = self._received
-        while len(received) < 6 or len(received) < 6 + int.from_bytes(received[2:6], "big"):  # noqa: PLR2004 - a PDU's head
+        while (end := _end(received)) > len(received):
             # Acceptors write a response's head on its own, with Nagle's algorithm on: unless we
             # acknowledge it at once they wait 40 ms, and all would look alike. Not sticky.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
@@ -54,10 +64,8 @@ class Association:
             if not data:
                 raise WireError("connection closed by the acceptor")
             received += data
-        end = 6 + int.from_bytes(received[2:6], "big")
-        kind, body = received[0], bytes(received[6:end])
-        del received[:end]
-        return kind, body
+        self._received = received[end:]
+        return received[0], received[_PDU_HEAD:end]
 
     def status(self, message_id: int) -> int:
         """Status of the next response, which must answer ``message_id``.
@@ -68,11 +76,10 @@ class Association:
         kind, body = self.pdu()
         if kind != _DATA:
             raise WireError(f"PDU of type {kind} instead of a C-STORE response: {body.hex()}")
-        command = _elements(body[6:])
-        answered = int.from_bytes(command[0x0120], "little")
+        answered, rest = _number(body, _ANSWERED)
         if answered != message_id:
             raise WireError(f"response to message {answered} instead of {message_id}")
-        return int.from_bytes(command[0x0900], "little")
+        return _number(rest, _STATUS)[0]
 
     def release(self) -> None:
         """A-RELEASE and close."""
@@ -94,7 +101,7 @@ def associate(
     connection = socket.create_connection((host, port), timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(associate_request(called, sop_class_uid))
-    association = Association(connection, 0, bytearray())
+    association = Association(connection, 0)
     kind, body = association.pdu()
     if kind != _AC:
         raise WireError(f"association not accepted: PDU of type {kind}: {body.hex()}")
@@ -143,13 +150,20 @@ def _accepted(body: bytes) -> int:
     return max_pdu
 
 
-def _elements(command: bytes) -> dict[int, bytes]:
-    found, position = {}, 0
-    while position < len(command):
-        _, element, length = struct.unpack_from("<HHI", command, position)
-        found[element] = command[position + 8 : position + 8 + length]
-        position += 8 + length
-    return found
+def _end(received: bytes) -> int:
+    """Where a PDU ends whose first bytes were received."""
+    if len(received) < _PDU_HEAD:
+        return _PDU_HEAD
+    return _PDU_HEAD + int.from_bytes(received[2:_PDU_HEAD], "big")
+
+
+def _number(command: bytes, header: bytes) -> tuple[int, bytes]:
+    """The value of the first element with that header, and what follows.
+
+    Elements are in the order of their numbers, and the texts before the status hold no such bytes.
+    """
+    _, _, rest = command.partition(header)
+    return int.from_bytes(rest[:2], "little"), rest[2:]
 
 
 def command_pdu(sop_class_uid: str, instance_uid: bytes, message_id: int) -> bytes:
