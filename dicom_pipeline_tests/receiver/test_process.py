@@ -1,13 +1,16 @@
 """The receiver as a process: `dicom-receiver`."""
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -16,6 +19,7 @@ from pynetdicom import AE
 from dicom_pipeline.messages import FAN_OUT
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, make_dataset
 from dicom_pipeline_tests.receiver.running import process, published, read_status, run_to_exit
+from receiver.__main__ import prefer_throughput
 
 pytestmark = pytest.mark.service
 
@@ -184,3 +188,20 @@ def test_dcmtk_sends_what_pydicom_reads_back(tmp_path):
         receiver.send_signal(signal.SIGTERM)
         assert receiver.wait(30) == 0
     assert len(published(tmp_path, "storage_queue")) == len(names)
+
+
+def test_no_thread_interrupts_other_programs(tmp_path):
+    with process(tmp_path) as receiver:
+        threads = [int(each.name) for each in Path(f"/proc/{receiver.pid}/task").iterdir()]
+        assert {os.sched_getscheduler(each) for each in threads} == {os.SCHED_BATCH}
+
+
+def test_who_has_chosen_a_scheduling_policy_keeps_it():
+    def policy_after(policy):
+        os.sched_setscheduler(0, policy, os.sched_param(0))  # of this thread
+        prefer_throughput()
+        return os.sched_getscheduler(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(policy_after, os.SCHED_OTHER).result() == os.SCHED_BATCH
+        assert pool.submit(policy_after, os.SCHED_IDLE).result() == os.SCHED_IDLE
