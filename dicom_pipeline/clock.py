@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _random = random.Random()  # noqa: S311 - for uniqueness, not for secrecy; without a system call
@@ -49,5 +50,10 @@ def trace_id_for(version: int) -> str:
 
 def iso_time(version: int) -> str:
     """``version`` as UTC ISO 8601 with microseconds, e.g. ``2026-01-31T12:00:00.000001Z``."""
-    moment = _EPOCH + timedelta(microseconds=version)
-    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    seconds, microseconds = divmod(version, 1_000_000)
+    return f"{_iso_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=16)  # the objects of a second have it in common
+def _iso_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")

@@ -43,20 +43,25 @@ def check_fields(fields: KeyFields, request: StoreRequest) -> None:
     Raises:
         Refusal: it may not.
     """
-    for value, missing in (
-        (fields.sop_class_uid, Status.NO_SOP_CLASS),
-        (fields.sop_instance_uid, Status.NO_SOP_INSTANCE),
-        (fields.study_instance_uid, Status.NO_STUDY),
-        (fields.series_instance_uid, Status.NO_SERIES),
-    ):
-        if not value:
-            raise Refusal(missing if fields.complete else Status.UNREADABLE)
+    if missing := _missing(fields):
+        raise Refusal(missing if fields.complete else Status.UNREADABLE)
     if fields.sop_class_uid != request.sop_class_uid:
         raise Refusal(Status.CLASS_MISMATCH)
     if fields.sop_instance_uid != request.sop_instance_uid:
         raise Refusal(Status.INSTANCE_MISMATCH)
     _require_uid("StudyInstanceUID", fields.study_instance_uid, Status.INVALID_STUDY)
     _require_uid("SeriesInstanceUID", fields.series_instance_uid, Status.INVALID_SERIES)
+
+
+def _missing(fields: KeyFields) -> Status | None:
+    """What to answer where a UID is missing; None: none is."""
+    if not fields.sop_class_uid:
+        return Status.NO_SOP_CLASS
+    if not fields.sop_instance_uid:
+        return Status.NO_SOP_INSTANCE
+    if not fields.study_instance_uid:
+        return Status.NO_STUDY
+    return None if fields.series_instance_uid else Status.NO_SERIES
 
 
 def _require_uid(keyword: str, uid: str, otherwise: Status) -> None:

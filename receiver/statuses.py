@@ -26,12 +26,12 @@ class Status(Enum):
     INVALID_SERIES = (0xC006, "SeriesInstanceUID is not a valid UID")
     INTERNAL = (0xC0FF, "Internal error: see the receiver's log")
 
-    @property
-    def code(self) -> int:
-        """The 16 bits of Status (0000,0900)."""
-        return self.value[0]
+    def __init__(self, code: int, comment: str) -> None:
+        """Keep both at hand: ``value`` takes several times as long.
 
-    @property
-    def comment(self) -> str:
-        """At most `COMMENT_LENGTH` ASCII characters; empty for success."""
-        return self.value[1]
+        Args:
+            code: the 16 bits of Status (0000,0900).
+            comment: at most `COMMENT_LENGTH` ASCII characters; empty for success.
+        """
+        self.code = code
+        self.comment = comment

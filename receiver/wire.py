@@ -116,15 +116,18 @@ class Wire:
         """
         if self._start == self._end:
             self._start = self._end = 0
-        self._have(_HEAD.size)
+        if self._end - self._start < _HEAD.size:
+            self._have(_HEAD.size)
         kind, length = _HEAD.unpack_from(self._buffer, self._start)
         if not P_DATA_TF <= kind <= A_ABORT:
             reason = UNEXPECTED_PDU if kind in _BEFORE else UNRECOGNISED_PDU
             raise ProtocolError(f"PDU of type {kind} in an association", reason)
         if length > self._max_pdu:
             raise ProtocolError(f"PDU of {length} bytes, {self._max_pdu} were negotiated")
-        self._have(_HEAD.size + length)
         body = self._start + _HEAD.size
+        if self._end - body < length:
+            self._have(_HEAD.size + length)
+            body = self._start + _HEAD.size
         self._start = body + length
         return kind, self._buffer[body : self._start]
 
@@ -212,22 +215,29 @@ def split(body: memoryview) -> Iterator[PDV]:
 
 def message(context_id: int, command: bytes, data_set: bytes = b"", max_pdu: int = 0) -> bytes:
     """A DIMSE message as P-DATA-TF PDUs of at most ``max_pdu`` bytes (0: no limit)."""
+    pdus = _pdus(context_id, command, COMMAND, max_pdu)
+    return pdus + _pdus(context_id, data_set, 0, max_pdu) if data_set else pdus
+
+
+def _pdus(context_id: int, data: bytes, control: int, max_pdu: int) -> bytes:
+    size = max(max_pdu - _ITEM.size, 1) if max_pdu else len(data)
+    if len(data) <= size:
+        return _pdu(context_id, data, control | LAST)
+    parts = [data[position : position + size] for position in range(0, len(data), size)]
     return b"".join(
-        _HEAD.pack(P_DATA_TF, _ITEM.size + len(part))
-        + _ITEM.pack(_PDV_BYTES + len(part), context_id, control)
-        + part
-        for control, part in (
-            *_fragments(command, COMMAND, max_pdu),
-            *(_fragments(data_set, 0, max_pdu) if data_set else ()),
-        )
+        [_pdu(context_id, part, control) for part in parts[:-1]]
+        + [_pdu(context_id, parts[-1], control | LAST)]
     )
 
 
-def _fragments(data: bytes, control: int, max_pdu: int) -> Iterator[tuple[int, bytes]]:
-    size = max(max_pdu - _ITEM.size, 1) if max_pdu else len(data)
-    for position in range(0, len(data), size):
-        last = LAST if position + size >= len(data) else 0
-        yield control | last, data[position : position + size]
+def _pdu(context_id: int, data: bytes, control: int) -> bytes:
+    """A PDU of one item."""
+    size = len(data)
+    return (
+        _HEAD.pack(P_DATA_TF, _ITEM.size + size)
+        + _ITEM.pack(_PDV_BYTES + size, context_id, control)
+        + data
+    )
 
 
 def release_response() -> bytes:
