@@ -51,7 +51,6 @@ def keep_private() -> None:
 
 
 @lru_cache(maxsize=1024)
-@lru_cache(maxsize=1024)  # the objects of a series have most of them in common
 def check_uid(keyword: str, uid: str) -> tuple[str, ...]:
     """Refuse what cannot be a UID; return findings on what is wrong but usable.
 

@@ -64,7 +64,7 @@ def run() -> int:
 
 
 def prefer_throughput() -> None:
-    """Let no thread of ours interrupt another program's that runs: both lose their caches.
+    """Let no thread of ours that wakes interrupt one that runs: both would lose their caches.
 
     All that is started later has it from us. Who has chosen another policy keeps it.
     """
