@@ -1,17 +1,25 @@
 """The receiver's benchmark runs, and what it writes can be read by others."""
 
+import argparse
 import json
+import shutil
+import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
+from rich.console import Console
 
 from benchmarks.loads import LOADS
+from benchmarks.receiver import Bench
 from benchmarks.senders import write_folders
 from benchmarks.systems import REPOSITORY, system
 from benchmarks.template import patch, uids
-from benchmarks.wire import StoreMessage, WireError
+from benchmarks.wire import Association, StoreMessage, WireError
+from receiver.commands import Command, Operation, response
+from receiver.wire import message
 
 ROW = {
     "system": str,
@@ -96,3 +104,32 @@ def test_a_request_whose_uid_two_pdus_share_is_refused():
 def test_an_unknown_system_or_variant_is_named(name):
     with pytest.raises(ValueError, match=name.partition(":")[2] or name):
         system(name)
+
+
+def test_the_status_is_read_whatever_the_numbers_of_a_response():
+    request = Command(Operation.C_STORE, 0, 0, True, 0, "1.2.840.10008.5.1.4.1.1.2", "1.2.3", 0)
+    for number in range(1, 0x10000, 7):
+        answer = response(request._replace(message_id=number), 0xA700 + number % 256, "full")
+        with socket.socket() as unused:
+            association = Association(unused, 0, message(1, answer))
+            assert association.status(number) == 0xA700 + number % 256
+
+
+def test_a_response_to_another_message_is_no_answer():
+    request = Command(Operation.C_STORE, 8, 0, True, 0, "1.2.840.10008.5.1.4.1.1.2", "1.2.3", 0)
+    with (
+        socket.socket() as unused,
+        pytest.raises(WireError, match="response to message 8 instead of 9"),
+    ):
+        Association(unused, 0, message(1, response(request, 0))).status(9)
+
+
+def test_a_nearly_full_disk_gets_room_without_a_deletion(tmp_path, monkeypatch):
+    names = {"0001/a/b.dcm": 0, "0002/c.db": 0, "inputs/small.data": 5}
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"bytes")
+    free = iter([1, 1 << 40])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    Bench(argparse.Namespace(), tmp_path, Console())._make_room()
+    assert {name: (tmp_path / name).stat().st_size for name in names} == names
