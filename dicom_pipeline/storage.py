@@ -34,7 +34,8 @@ _DATE: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 
 _durable: Final[set[Path]] = set()
 """Folders whose entries in their parents this process has seen on disk."""
-_DURABLE_MAX: Final = 100_000
+_DURABLE_MAX: Final = 4096
+"""Each takes nearly 1 KB: a receiver that has met the series of a year must stay small."""
 
 
 class InvalidUIDError(PermanentError):
