@@ -164,7 +164,7 @@ def make_directories(path: Path) -> None:
     """Create a directory and its parents, each with a durable entry in its own parent.
 
     A directory that another thread or process has just made is synced as well: it may not be on
-    disk yet. Each is synced once per process.
+    disk yet. Each is synced once, until `_DURABLE_MAX` others have come.
     """
     if path in _durable and path.is_dir():
         return

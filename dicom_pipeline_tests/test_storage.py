@@ -116,6 +116,18 @@ def test_a_folder_that_another_process_has_just_made_is_synced_once(tmp_path, sy
     assert synced.count(tmp_path) == 1
 
 
+def test_few_folders_are_remembered_and_the_others_are_synced_again(tmp_path, monkeypatch, synced):
+    monkeypatch.setattr(storage, "_DURABLE_MAX", 8)
+    for number in range(20):
+        make_directories(tmp_path / f"{number}")
+        assert len(storage._durable) <= 8
+    synced.clear()
+    make_directories(tmp_path / "19")
+    assert not synced
+    make_directories(tmp_path / "0")
+    assert tmp_path in synced
+
+
 def test_a_folder_that_was_deleted_is_made_again(tmp_path):
     make_directories(tmp_path / "a/b")
     (tmp_path / "a/b").rmdir()
