@@ -6,9 +6,20 @@ from io import BytesIO
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from benchmarks.requestor import keep_responses
 from dicom_pipeline_tests.receiver.objects import CT, EXPLICIT, encode_dataset
+
+
+def note_rejection(event):
+    """Keep what the A-ASSOCIATE-RJ says, on EVT_PDU_RECV.
+
+    A rejection that comes very soon pynetdicom takes for a connection that could not be opened:
+    its thread that waits for the socket finds it closed already.
+    """
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        event.assoc.rejection = (event.pdu.result, event.pdu.source, event.pdu.reason_diagnostic)
 
 
 @contextmanager
@@ -23,7 +34,10 @@ def associated(receiver, contexts=((CT, [EXPLICIT]),), calling="SCU", called="DI
         "127.0.0.1",
         receiver.port,
         ae_title=called,
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda e: connections.append(e.assoc.dul.socket.socket))],
+        evt_handlers=[
+            (evt.EVT_CONN_OPEN, lambda e: connections.append(e.assoc.dul.socket.socket)),
+            (evt.EVT_PDU_RECV, note_rejection),
+        ],
     )
     keep_responses(association)
     try:

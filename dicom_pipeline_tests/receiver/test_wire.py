@@ -287,9 +287,7 @@ def test_the_tenant_comes_from_the_ae_titles(tmp_path):
 )
 def test_a_sender_who_is_no_peer_is_rejected(tmp_path, peers, diagnostic):
     with running(tmp_path, peers) as receiver, associated(receiver) as association:
-        assert association.is_rejected
-        answer = association.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
+        assert association.rejection == (1, 1, diagnostic)
 
 
 def test_one_association_too_many_is_rejected_as_transient(tmp_path):
@@ -299,9 +297,7 @@ def test_one_association_too_many_is_rejected_as_transient(tmp_path):
         associated(receiver),
     ):
         with associated(receiver) as third:
-            assert third.is_rejected
-            answer = third.acceptor.primitive
-            assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+            assert third.rejection == (2, 3, 2)
         assert send_dataset(first, make_dataset()) == (0, "")
 
 
