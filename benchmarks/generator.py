@@ -10,12 +10,9 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
 
 from benchmarks.template import Template
 from benchmarks.wire import StoreMessage, WireError, associate
-
-_PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Sender:
         self._plan = plan
         self._index = index
         self._association = associate(plan.port, plan.called, template.sop_class_uid)
-        self._association.wait_in_kernel(_PATIENCE_SECONDS)
+        self._association.wait_in_kernel()
         self._message = StoreMessage(template, self._association.max_pdu)
         self.latencies_us: list[int] = []
         self.error = ""

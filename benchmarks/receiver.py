@@ -194,10 +194,9 @@ class Bench:
         """
         if shutil.disk_usage(self.folder).free > _FREE_BYTES:
             return
-        for folder in self.folder.glob("[0-9]*"):
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    os.truncate(path, 0)
+        for path in self.folder.glob("[0-9]*/**/*"):
+            if path.is_file():
+                os.truncate(path, 0)
         if shutil.disk_usage(self.folder).free < _FREE_BYTES:
             raise SystemFailedError(
                 f"{self.folder}: less than {_FREE_BYTES >> 30} GiB free: choose another --parent"

@@ -42,9 +42,9 @@ class Association:
     """PDU length to send."""
     _received: bytes = b""
 
-    def wait_in_kernel(self, seconds: float) -> None:
-        """Let the kernel mind the time-outs: to ask it before each call takes a call more."""
-        limit = struct.pack("@ll", int(seconds), 0)
+    def wait_in_kernel(self) -> None:
+        """Let the kernel mind the time-out: to ask it before each call takes a call more."""
+        limit = struct.pack("@ll", int(self.socket.gettimeout() or 0), 0)
         self.socket.settimeout(None)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -116,18 +116,15 @@ class Wire:
         """
         if self._start == self._end:
             self._start = self._end = 0
-        if self._end - self._start < _HEAD.size:
-            self._have(_HEAD.size)
+        self._have(_HEAD.size)
         kind, length = _HEAD.unpack_from(self._buffer, self._start)
         if not P_DATA_TF <= kind <= A_ABORT:
             reason = UNEXPECTED_PDU if kind in _BEFORE else UNRECOGNISED_PDU
             raise ProtocolError(f"PDU of type {kind} in an association", reason)
         if length > self._max_pdu:
             raise ProtocolError(f"PDU of {length} bytes, {self._max_pdu} were negotiated")
+        self._have(_HEAD.size + length)
         body = self._start + _HEAD.size
-        if self._end - body < length:
-            self._have(_HEAD.size + length)
-            body = self._start + _HEAD.size
         self._start = body + length
         return kind, self._buffer[body : self._start]
 
@@ -221,13 +218,9 @@ def message(context_id: int, command: bytes, data_set: bytes = b"", max_pdu: int
 
 def _pdus(context_id: int, data: bytes, control: int, max_pdu: int) -> bytes:
     size = max(max_pdu - _ITEM.size, 1) if max_pdu else len(data)
-    if len(data) <= size:
-        return _pdu(context_id, data, control | LAST)
-    parts = [data[position : position + size] for position in range(0, len(data), size)]
-    return b"".join(
-        [_pdu(context_id, part, control) for part in parts[:-1]]
-        + [_pdu(context_id, parts[-1], control | LAST)]
-    )
+    *others, last = [data[position : position + size] for position in range(0, len(data), size)]
+    pdus = [_pdu(context_id, part, control) for part in others]
+    return b"".join((*pdus, _pdu(context_id, last, control | LAST)))
 
 
 def _pdu(context_id: int, data: bytes, control: int) -> bytes:

@@ -2,9 +2,10 @@
 
 from contextlib import contextmanager
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from benchmarks.requestor import keep_responses
+from dicom_pipeline_tests.receiver.scu import note_rejection
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def associated(inbox, contexts, calling, *, items=(), max_pdu=16382, handlers=()
         inbox.port,
         max_pdu=max_pdu,
         ext_neg=list(items),
-        evt_handlers=list(handlers),
+        evt_handlers=[*handlers, (evt.EVT_PDU_RECV, note_rejection)],
         **options,
     )
     keep_responses(association)

@@ -5,7 +5,7 @@ import threading
 from contextlib import closing, contextmanager, suppress
 
 import pytest
-from pynetdicom import AllStoragePresentationContexts, evt
+from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.sop_class import Verification
 
 from dicom_pipeline_tests.receiver.interop.associations import associated
@@ -19,7 +19,7 @@ from dicom_pipeline_tests.receiver.objects import (
     make_dataset,
 )
 from dicom_pipeline_tests.receiver.running import process
-from dicom_pipeline_tests.receiver.scu import note_rejection, send_dataset
+from dicom_pipeline_tests.receiver.scu import send_dataset
 from receiver.commitment.requests import STORAGE_COMMITMENT_PUSH_MODEL
 from receiver.syntaxes import DEFAULT_ORDER
 
@@ -62,9 +62,8 @@ def test_titles_and_address_decide_the_tenant(either, calling, called, source, t
     ("source", "reason"), [("127.0.0.3", 3), ("127.0.0.4", 7)], ids=["calling", "called"]
 )
 def test_who_is_not_in_the_file_of_peers_is_told_which_title_is_not_known(either, source, reason):
-    noted = [(evt.EVT_PDU_RECV, note_rejection)]
     with associated(
-        either, [(CT, [EXPLICIT])], "STRANGER", handlers=noted, bind_address=(source, 0)
+        either, [(CT, [EXPLICIT])], "STRANGER", bind_address=(source, 0)
     ) as association:
         assert association.rejection == (1, 1, reason)
 
